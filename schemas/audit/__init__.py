@@ -1,0 +1,1 @@
+"""The audit log: events, the tree over them, and signed tree heads."""

@@ -1,0 +1,184 @@
+"""The data contract: what a cohort must be, versioned and named by its digest.
+
+ * Constants are fixed here; nothing is learned at a site. An image or a patient may be normalised by itself.
+ * A round needs the same contract digest at every site.
+"""
+
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import Field, model_validator
+
+from schemas.base import Record
+from schemas.names import Name, Text, Version
+
+Severity: TypeAlias = Literal["block", "quarantine", "warn"]
+
+
+class Range(Record):
+    """A closed range of whole numbers."""
+
+    least: int = Field(ge=1)
+    most: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.least > self.most:
+            message = "least is above most"
+            raise ValueError(message)
+        return self
+
+
+class PartByHash(Record):
+    """Validation patients are those whose keyed hash falls below the fraction, the same in every cohort and plan."""
+
+    kind: Literal["hash"] = "hash"
+    validation_fraction: float = Field(gt=0, lt=1)
+
+
+class PartByColumn(Record):
+    """The labels table says the part; for benchmarks with a published split."""
+
+    kind: Literal["column"] = "column"
+    column: Name
+    train: Name = "train"
+    validation: Name = "val"
+
+
+Parts: TypeAlias = Annotated[PartByHash | PartByColumn, Field(discriminator="kind")]
+
+
+class CohortRules(Record):
+    """Who belongs to the cohort."""
+
+    inclusion: Text
+    exclusion: Text = ""
+    min_patients: int = Field(ge=2)
+    max_images_per_patient: int = Field(ge=1, le=1000)
+    """Images beyond it (in order of image digest) are not used, with a coded reason."""
+    parts: Parts
+
+
+class ImageRules(Record):
+    """What a file must be to be used."""
+
+    modalities: tuple[Name, ...] = Field(min_length=1)
+    sop_classes: tuple[Name, ...] = Field(min_length=1)
+    """SOP class UIDs (PS3.4 annex B)."""
+    rows: Range
+    columns: Range
+    bits_stored: Range
+    photometric: tuple[Literal["MONOCHROME1", "MONOCHROME2"], ...] = Field(min_length=1)
+    required_attributes: tuple[Name, ...] = ()
+    """Keywords (PS3.6) that must be present and not empty."""
+
+
+class StoredBits(Record):
+    """Stored value / 2^BitsStored: the full range of the detector becomes [0, 1)."""
+
+    kind: Literal["stored-bits"] = "stored-bits"
+
+
+class Window(Record):
+    """Modality units after RescaleSlope and RescaleIntercept; [low, high] becomes [0, 1] and is clipped."""
+
+    kind: Literal["window"] = "window"
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high:
+            message = "low is not below high"
+            raise ValueError(message)
+        return self
+
+
+Intensity: TypeAlias = Annotated[StoredBits | Window, Field(discriminator="kind")]
+
+
+class FixedNormalisation(Record):
+    """(x - mean) / deviation with constants of the contract."""
+
+    kind: Literal["fixed"] = "fixed"
+    mean: float
+    deviation: float = Field(gt=0)
+
+
+class ImageNormalisation(Record):
+    """Each image by its own mean and deviation."""
+
+    kind: Literal["image"] = "image"
+    floor: float = Field(gt=0)
+    """Least deviation to divide by."""
+
+
+class PatientNormalisation(Record):
+    """Each patient by the mean and deviation of the patient's own pixels above `foreground`; clipped afterwards."""
+
+    kind: Literal["patient"] = "patient"
+    foreground: float
+    floor: float = Field(gt=0)
+    low: float
+    high: float
+
+
+Normalisation: TypeAlias = Annotated[
+    FixedNormalisation | ImageNormalisation | PatientNormalisation, Field(discriminator="kind")
+]
+
+
+class Preprocessing(Record):
+    """The recipe from a decoded image to what training sees, in this order; MONOCHROME1 is inverted after `intensity`.
+
+    Resizing averages over the area that each new pixel covers.
+    """
+
+    intensity: Intensity
+    height: int = Field(ge=8, le=1024)
+    width: int = Field(ge=8, le=1024)
+    normalisation: Normalisation
+    version: Literal[1] = 1
+    """Of the implementation; a change of meaning raises it."""
+
+
+class LabelClass(Record):
+    """One class: its value in the table and what it means."""
+
+    value: Name
+    meaning: Text
+    code_system: Text = ""
+    code: Text = ""
+
+
+class LabelRules(Record):
+    """The column of the labels table and its classes; their order is that of the model's outputs."""
+
+    column: Name
+    classes: tuple[LabelClass, LabelClass]
+    """Negative, then positive."""
+    source: Text = ""
+
+
+class DeidentificationRules(Record):
+    """What may be kept of a file's header, and what is done with suspicious pixels."""
+
+    profile: Literal["allow-list-1"] = "allow-list-1"
+    burned_in: Severity = "quarantine"
+
+
+class DataContract(Record):
+    """What a cohort must be. The digest of this record names it in plans, messages and reports."""
+
+    schema_version: Literal[1] = 1
+    id: Name
+    version: Version
+    status: Literal["draft", "active", "deprecated"]
+    title: Text
+    purpose: Text
+    owner: Text = ""
+    legal_references: tuple[Text, ...] = ()
+    cohort: CohortRules
+    image: ImageRules
+    preprocessing: Preprocessing
+    labels: LabelRules
+    deidentification: DeidentificationRules = DeidentificationRules()

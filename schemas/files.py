@@ -1,0 +1,81 @@
+"""Durable files: written whole or not at all, and private where they must be.
+
+ * A file appears under its name only after its bytes and its folder entry are on disk.
+ * One command at a time owns a home directory; a second one is told so at once.
+"""
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from schemas.errors import HomeRefused
+
+
+def write_durably(path: Path, content: bytes | memoryview, *, mode: int = 0o644) -> None:
+    """Replace a file by these bytes; after a crash it holds the old bytes or the new ones, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a folder's entries on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_private(path: Path) -> bytes:
+    """Return the bytes of a secret file.
+
+    Raises:
+        HomeRefused: missing, or readable by others than its owner.
+    """
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        message = f"key refused: {path.name} is missing from this home"
+        raise HomeRefused(message, next_step="restore it from a backup, or make a new home") from None
+    if mode & 0o077:
+        message = f"key refused: {path.name} has mode {mode:04o}, only 0600 is allowed"
+        raise HomeRefused(message, next_step=f"chmod 600 {path.name}, and ask who could read it")
+    return path.read_bytes()
+
+
+@contextmanager
+def owned(home: Path) -> Iterator[None]:
+    """Own a home directory for the length of a command.
+
+    Raises:
+        HomeRefused: another command owns it, or it cannot be written.
+    """
+    lock = FileLock(home / ".lock", timeout=0, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout:
+        message = f"home refused: {home.name} is in use by another command, one at a time is allowed"
+        raise HomeRefused(message, next_step="wait for the other command to end") from None
+    except OSError as error:
+        message = f"home refused: {home.name} cannot be written ({error.strerror})"
+        raise HomeRefused(message, next_step="check that it exists and belongs to you") from None
+    try:
+        yield
+    finally:
+        lock.release()

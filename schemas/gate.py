@@ -1,0 +1,75 @@
+"""Model gates: what a plan demands of a candidate, and the verdict given."""
+
+from typing import Literal, TypeAlias
+
+from pydantic import Field
+
+from schemas.base import Record
+from schemas.names import Digest, Name, SiteName, Text
+
+Outcome: TypeAlias = Literal["accepted", "rejected", "inconclusive"]
+
+
+class ModelGate(Record):
+    """A candidate against the accepted model, on the sites' evaluation histograms.
+
+    The metric is the stratified AUROC: the mean over sites of each site's own, since a pooled one can be bought by
+    telling sites apart. Differences carry the noise of both histograms at `confidence`.
+    """
+
+    floor: float = Field(default=0.5, ge=0, le=1)
+    """The first accepted model must reach it; later ones are held against the accepted one."""
+    margin: float = Field(default=0.02, ge=0, le=1)
+    """A stratified loss up to this much is tolerated."""
+    site_margin: float = Field(default=0.1, ge=0, le=1)
+    """A loss at one large enough site up to this much is tolerated."""
+    site_min_class_weight: float = Field(default=10.0, gt=0)
+    """A site is large enough for a figure of its own when both classes weigh at least this many patients."""
+    min_sites: int = Field(default=1, ge=1)
+    """Sites with a figure of their own that a verdict needs."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    burden: Literal["candidate", "accepted"] = "accepted"
+    """Who must prove: `candidate`: accepted only if a loss over the margin is excluded;
+    `accepted`: rejected only if a loss over the margin is shown."""
+    max_rejections: int = Field(default=3, ge=1)
+    """Rejections in a row that stop the run."""
+
+
+class SiteMetric(Record):
+    """One site's figure as released."""
+
+    site: SiteName
+    auroc: float | None
+    """None: undefined, a class is missing or too light."""
+    deviation: float | None
+    """Standard deviation from the noise of the histogram alone."""
+    negatives: float
+    positives: float
+    """Noised patient weights of the two classes."""
+
+
+class CheckResult(Record):
+    """One check of a gate: what was found, what was allowed."""
+
+    check: Name
+    outcome: Outcome
+    found: float | None
+    allowed: float
+    deviation: float | None = None
+    site: SiteName | None = None
+    reason: Text
+
+
+class Verdict(Record):
+    """What a gate decided about one candidate, and why."""
+
+    round: int = Field(ge=1)
+    candidate: Digest
+    accepted: Digest
+    """The accepted checkpoint that the candidate was held against."""
+    outcome: Outcome
+    reason: Text
+    auroc: float | None
+    """Stratified."""
+    sites: tuple[SiteMetric, ...]
+    checks: tuple[CheckResult, ...] = Field(min_length=1)

@@ -1,0 +1,66 @@
+"""The manifest: which images a cohort holds. It stays at the site.
+
+ * Patients appear under keyed pseudonyms only; no file name, date or original identifier is kept.
+ * Rows are sorted by image digest, so equal sources give equal manifests.
+ * `read` = used + quarantined + refused: no file is skipped in silence.
+"""
+
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import Field, StringConstraints, model_validator
+
+from schemas.base import Record
+from schemas.names import Digest, Name, SiteName
+
+Pseudonym: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+"""The first 128 bits of a keyed HMAC-SHA-256; the key never leaves the site."""
+
+Part: TypeAlias = Literal["train", "validation"]
+"""Train and validation patients are disjoint, so their privacy costs compose in parallel."""
+
+
+class ImageRow(Record):
+    """One used image: its row in the pack, its patient, part and class."""
+
+    image: Digest
+    patient: Pseudonym
+    part: Part
+    label: int = Field(ge=0, le=255)
+    """Index into the contract's classes."""
+
+
+class FileCount(Record):
+    """How many files ended in one way, by coded reason."""
+
+    outcome: Literal["quarantined", "refused"]
+    code: Name
+    files: int = Field(ge=1)
+
+
+class DatasetManifest(Record):
+    """A cohort: its images by digest, and what became of every file that was read."""
+
+    site: SiteName
+    contract: Digest
+    pack: Digest
+    """Digest of the stored pixel file; row i of it is `rows[i]`."""
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    read: int = Field(ge=0)
+    rows: tuple[ImageRow, ...]
+    not_used: tuple[FileCount, ...]
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.read != len(self.rows) + sum(one.files for one in self.not_used):
+            message = "files read, used, quarantined and refused do not add up"
+            raise ValueError(message)
+        parts: dict[str, str] = {}
+        if any(parts.setdefault(row.patient, row.part) != row.part for row in self.rows):
+            message = "a patient stands in both parts"
+            raise ValueError(message)
+        return self
+
+    def patients(self, part: Part | None = None) -> int:
+        """Count the patients, of one part or of both."""
+        return len({row.patient for row in self.rows if part in {None, row.part}})

@@ -1,0 +1,55 @@
+"""Constrained names: the only strings that may cross a boundary.
+
+ * A name is short, printable and free of path separators, so it is safe in a file name, a log and a report.
+ * A digest always says its algorithm; a moment is always UTC with milliseconds.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Annotated, TypeAlias
+
+from pydantic import StringConstraints
+
+SiteName: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
+]
+"""An institution, unique in its federation."""
+
+Name: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$")
+]
+"""A federation, run, request, contract or plan."""
+
+Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+"""The SHA-256 that names some bytes."""
+
+Moment: TypeAlias = Annotated[
+    str,
+    StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"),
+]
+"""RFC 3339, UTC, exactly three decimals."""
+
+Version: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\d{1,6}\.\d{1,6}\.\d{1,6}$")]
+"""Semantic version without a suffix."""
+
+Text: TypeAlias = Annotated[str, StringConstraints(max_length=2000)]
+"""Free text for people; never parsed."""
+
+PublicKey: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+"""Base64 of the 32 bytes of an Ed25519 public key (RFC 8032)."""
+
+
+def digest_of(content: bytes | memoryview) -> Digest:
+    """Return the digest that names these bytes."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def moment_of(instant: datetime) -> Moment:
+    """Write an aware datetime as a moment."""
+    utc = instant.astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+
+
+def now() -> Moment:
+    """Return the present moment; the edges call it, the core is handed its result."""
+    return moment_of(datetime.now(UTC))

@@ -1,0 +1,1 @@
+"""The bytes that travel: layouts, arrays, keys and signed envelopes."""

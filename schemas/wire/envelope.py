@@ -1,0 +1,75 @@
+"""Signed envelopes: who says what, provable afterwards.
+
+ * The signature covers the payload's kind and its exact bytes (DSSE pre-authentication encoding, v1).
+ * The kind must be one that the receiver expects; the payload must be in canonical form; only then is it read.
+ * A sender is known by the roster key that verifies, never by anything that the transport says.
+"""
+
+import base64
+import binascii
+from typing import Annotated, TypeVar
+
+from pydantic import StringConstraints
+
+from schemas.base import Record
+from schemas.errors import EnvelopeRefused, InvalidRecord
+from schemas.names import Name, PublicKey
+from schemas.wire.keys import SigningKey, is_signed
+
+R = TypeVar("R", bound=Record)
+
+
+class Envelope(Record):
+    """A payload and one signature over it."""
+
+    kind: Name
+    payload: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
+    signature: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{86}==$")]
+
+
+def pre_authentication(kind: str, payload: bytes) -> bytes:
+    """Return the bytes that are signed (DSSE protocol, section "Signature definition")."""
+    name = kind.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(name), name, len(payload), payload)
+
+
+def signed(record: Record, key: SigningKey) -> bytes:
+    """Put a record under a signature and return the envelope's canonical bytes."""
+    payload = record.canonical()
+    kind = type(record).__name__
+    signature = key.sign(pre_authentication(kind, payload))
+    return Envelope(
+        kind=kind,
+        payload=base64.b64encode(payload).decode(),
+        signature=base64.b64encode(signature).decode(),
+    ).canonical()
+
+
+def opened(content: bytes, *kinds: type[R], key: PublicKey) -> R:
+    """Return the record in an envelope that this key signed.
+
+    Raises:
+        EnvelopeRefused: not an envelope, another kind, another signer, or a payload that does not fit.
+    """
+    try:
+        envelope = Envelope.from_canonical(content)
+        payload = base64.b64decode(envelope.payload, validate=True)
+    except (InvalidRecord, binascii.Error):
+        raise _refused("its bytes are not a canonical envelope") from None
+    expected = {kind.__name__: kind for kind in kinds}
+    if envelope.kind not in expected:
+        raise _refused(f"its kind is none of {', '.join(sorted(expected))}")
+    signature = base64.b64decode(envelope.signature)
+    if not is_signed(pre_authentication(envelope.kind, payload), signature, key):
+        raise _refused("its signature is not of the expected key")
+    try:
+        return expected[envelope.kind].from_canonical(payload)
+    except InvalidRecord as error:
+        raise _refused(error.message) from None
+
+
+def _refused(found: str) -> EnvelopeRefused:
+    return EnvelopeRefused(
+        f"message refused: {found}",
+        next_step="check that both sides are enrolled in this federation and run the same version",
+    )
