@@ -1,9 +1,10 @@
 """Epsilon of composed releases, by dp-accounting; the only place that prices an event.
 
- * Neighbours differ by adding or removing one patient.
- * Renyi accounting is the enforced figure (a valid privacy filter: Feldman and Zrnic 2021, arXiv:2008.11193, for
-   adaptively chosen plans); the privacy loss distribution stands beside it and is never larger.
- * Equal events are merged before composition, so the cost does not grow with the number of rounds.
+* Neighbours differ by adding or removing one patient.
+* Renyi accounting is the enforced figure (a valid privacy filter: Feldman and Zrnic 2021,
+  arXiv:2008.11193, for adaptively chosen plans); the privacy loss distribution stands beside it and
+  is never larger.
+* Equal events are merged before composition, so the cost does not grow with the number of rounds.
 """
 
 from collections import Counter
@@ -49,8 +50,8 @@ def spend(events: Iterable[SampledGaussian], *, delta: float) -> Spend:
 def _merged(events: Iterable[SampledGaussian]) -> list[tuple[float, float, int]]:
     """Merge into (rate, noise multiplier, steps); full-batch Gaussians of any noise become one.
 
-    The composition of Gaussians is the Gaussian whose inverse variance is the sum (Dong et al. 2022, arXiv:1905.02383,
-    corollary 3.3), exactly and also under adaptive choice.
+    The composition of Gaussians is the Gaussian whose inverse variance is the sum (Dong et al.
+    2022, arXiv:1905.02383, corollary 3.3), exactly and also under adaptive choice.
     """
     counted: Counter[tuple[float, float]] = Counter()
     precision = 0.0

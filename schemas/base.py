@@ -1,10 +1,10 @@
 """The Record: a frozen value with exactly one byte form.
 
- * Unknown fields, coercion, NaN and infinity are refused; so are sets, whose order is not defined.
- * The canonical form is RFC 8785. A received record is parsed, written again and compared, which refuses duplicate
-   keys, `2.0` for `2` and stray spaces.
- * Human-written files are TOML and pass through the same strict JSON validation.
- * A validation error names fields and rules, never the input.
+* Unknown fields, coercion, NaN and infinity are refused; so are sets, whose order is not defined.
+* The canonical form is RFC 8785. A received record is parsed, written again and compared, which
+  refuses duplicate keys, `2.0` for `2` and stray spaces.
+* Human-written files are TOML and pass through the same strict JSON validation.
+* A validation error names fields and rules, never the input.
 """
 
 import json
@@ -73,9 +73,7 @@ class Record(BaseModel):
     @classmethod
     def _parse(cls, content: bytes) -> Self:
         if len(content) > MAX_RECORD_BYTES:
-            message = (
-                f"{cls.__name__} refused: {len(content)} bytes, at most {MAX_RECORD_BYTES} are allowed"
-            )
+            message = f"{cls.__name__} refused: {len(content)} bytes, at most {MAX_RECORD_BYTES} are allowed"
             raise InvalidRecord(message, next_step="send a smaller record")
         try:
             return cls.model_validate_json(content)

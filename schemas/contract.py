@@ -1,7 +1,8 @@
 """The data contract: what a cohort must be, versioned and named by its digest.
 
- * Constants are fixed here; nothing is learned at a site. An image or a patient may be normalised by itself.
- * A round needs the same contract digest at every site.
+* Constants are fixed here; nothing is learned at a site. An image or a patient may be normalised by
+  itself.
+* A round needs the same contract digest at every site.
 """
 
 from typing import Annotated, Literal, Self, TypeAlias

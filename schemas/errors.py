@@ -20,12 +20,13 @@ FederationError
 │   ├── QuorumLost
 │   └── NothingAccepted              the run ended without an accepted model
 └── IntegrityLost           exit 7   stored state that does not verify
-    ├── JournalDamaged
-    ├── LedgerDamaged
-    └── CheckpointDamaged
+   ├── JournalDamaged
+   ├── LedgerDamaged
+   └── CheckpointDamaged
 
- * A message says what was refused, what was found and what is allowed, in that order; `next_step` says what to do.
- * No message holds an identifier, path, value or free text of a patient.
+* A message says what was refused, what was found and what is allowed, in that order; `next_step`
+  says what to do.
+* No message holds an identifier, path, value or free text of a patient.
 """
 
 from typing import ClassVar

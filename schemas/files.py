@@ -1,7 +1,7 @@
 """Durable files: written whole or not at all, and private where they must be.
 
- * A file appears under its name only after its bytes and its folder entry are on disk.
- * One command at a time owns a home directory; a second one is told so at once.
+* A file appears under its name only after its bytes and its folder entry are on disk.
+* One command at a time owns a home directory; a second one is told so at once.
 """
 
 import os
@@ -52,7 +52,9 @@ def read_private(path: Path) -> bytes:
         mode = stat.S_IMODE(path.stat().st_mode)
     except FileNotFoundError:
         message = f"key refused: {path.name} is missing from this home"
-        raise HomeRefused(message, next_step="restore it from a backup, or make a new home") from None
+        raise HomeRefused(
+            message, next_step="restore it from a backup, or make a new home"
+        ) from None
     if mode & 0o077:
         message = f"key refused: {path.name} has mode {mode:04o}, only 0600 is allowed"
         raise HomeRefused(message, next_step=f"chmod 600 {path.name}, and ask who could read it")
@@ -70,7 +72,9 @@ def owned(home: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        message = f"home refused: {home.name} is in use by another command, one at a time is allowed"
+        message = (
+            f"home refused: {home.name} is in use by another command, one at a time is allowed"
+        )
         raise HomeRefused(message, next_step="wait for the other command to end") from None
     except OSError as error:
         message = f"home refused: {home.name} cannot be written ({error.strerror})"
@@ -79,3 +83,14 @@ def owned(home: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def refuse_occupied(root: Path) -> None:
+    """Refuse a directory that holds files.
+
+    Raises:
+        HomeRefused: not a directory, or not empty.
+    """
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        message = f"home refused: {root.name} exists and is not empty, only a new or empty directory is allowed"
+        raise HomeRefused(message, next_step="choose another --home")

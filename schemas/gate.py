@@ -13,8 +13,9 @@ Outcome: TypeAlias = Literal["accepted", "rejected", "inconclusive"]
 class ModelGate(Record):
     """A candidate against the accepted model, on the sites' evaluation histograms.
 
-    The metric is the stratified AUROC: the mean over sites of each site's own, since a pooled one can be bought by
-    telling sites apart. Differences carry the noise of both histograms at `confidence`.
+    The metric is the stratified AUROC: the mean over sites of each site's own, since a pooled one
+    can be bought by telling sites apart. Differences carry the noise of both histograms at
+    `confidence`.
     """
 
     floor: float = Field(default=0.5, ge=0, le=1)

@@ -1,8 +1,8 @@
 """The manifest: which images a cohort holds. It stays at the site.
 
- * Patients appear under keyed pseudonyms only; no file name, date or original identifier is kept.
- * Rows are sorted by image digest, so equal sources give equal manifests.
- * `read` = used + quarantined + refused: no file is skipped in silence.
+* Patients appear under keyed pseudonyms only; no file name, date or original identifier is kept.
+* Rows are sorted by image digest, so equal sources give equal manifests.
+* `read` = used + quarantined + refused: no file is skipped in silence.
 """
 
 from typing import Annotated, Literal, Self, TypeAlias

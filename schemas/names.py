@@ -1,7 +1,8 @@
 """Constrained names: the only strings that may cross a boundary.
 
- * A name is short, printable and free of path separators, so it is safe in a file name, a log and a report.
- * A digest always says its algorithm; a moment is always UTC with milliseconds.
+* A name is short, printable and free of path separators, so it is safe in a file name, a log and a
+  report.
+* A digest always says its algorithm; a moment is always UTC with milliseconds.
 """
 
 import hashlib
@@ -10,14 +11,10 @@ from typing import Annotated, TypeAlias
 
 from pydantic import StringConstraints
 
-SiteName: TypeAlias = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
-]
+SiteName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 """An institution, unique in its federation."""
 
-Name: TypeAlias = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$")
-]
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$")]
 """A federation, run, request, contract or plan."""
 
 Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]

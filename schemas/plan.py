@@ -1,8 +1,10 @@
 """The training plan: everything that a hospital approves, by digest, before anything runs.
 
- * Sampling rates, expected batches and weights are constants written here, never computed from a cohort.
- * `privacy.kind = "none"` must be written out.
- * The initial arrays and the contract are pinned by digest (`consilium init-weights PLAN` writes both).
+* Sampling rates, expected batches and weights are constants written here, never computed from a
+  cohort.
+* `privacy.kind = "none"` must be written out.
+* The initial arrays and the contract are pinned by digest (`consilium init-weights PLAN` writes
+  both).
 """
 
 from typing import Annotated, Literal, Self, TypeAlias
@@ -123,8 +125,8 @@ Privacy: TypeAlias = Annotated[NoPrivacy | PatientPrivacy, Field(discriminator="
 class Aggregation(Record):
     """Combiner and server optimizer: next = current + learning_rate * velocity, velocity = momentum * velocity + mean delta.
 
-    McMahan et al. 2017 (arXiv:1602.05629) with learning rate 1 and no momentum; Hsu et al. 2019 (arXiv:1909.06335,
-    FedAvgM) with momentum.
+    McMahan et al. 2017 (arXiv:1602.05629) with learning rate 1 and no momentum; Hsu et al. 2019
+    (arXiv:1909.06335, FedAvgM) with momentum.
     """
 
     algorithm: Literal["fedavg", "fedavgm"] = "fedavg"

@@ -1,8 +1,9 @@
 """What an accountant must know to price a release, and what a node says it has spent.
 
- * The unit is the patient; neighbours differ by adding or removing one.
- * The meaning of an event never changes; an unknown event is unsupported, never free.
- * Every field is a constant of an approved plan or a function of such constants: stating it discloses nothing.
+* The unit is the patient; neighbours differ by adding or removing one.
+* The meaning of an event never changes; an unknown event is unsupported, never free.
+* Every field is a constant of an approved plan or a function of such constants: stating it
+  discloses nothing.
 """
 
 from typing import Literal, TypeAlias
@@ -17,7 +18,8 @@ Adjacency: TypeAlias = Literal["add-or-remove-one-patient"]
 class SampledGaussian(Record):
     """`steps` Gaussian releases, each over patients drawn independently at `sampling_rate`.
 
-    `noise_multiplier` is the noise's standard deviation over the L2 sensitivity (Abadi et al. 2016, arXiv:1607.00133).
+    `noise_multiplier` is the noise's standard deviation over the L2 sensitivity (Abadi et al. 2016,
+    arXiv:1607.00133).
     """
 
     kind: Literal["sampled-gaussian"] = "sampled-gaussian"

@@ -1,9 +1,9 @@
 """The messages of a round: requests, replies and refusals.
 
- * Each is the payload of a signed envelope; arrays travel beside it and are named by digest.
- * A reply carries no count, loss, duration or free text: every field is a constant of the plan, noised and charged,
-   or a coarse code.
- * A repeated request id gets the stored reply's very bytes.
+* Each is the payload of a signed envelope; arrays travel beside it and are named by digest.
+* A reply carries no count, loss, duration or free text: every field is a constant of the plan,
+  noised and charged, or a coarse code.
+* A repeated request id gets the stored reply's very bytes.
 """
 
 from typing import Literal, Self, TypeAlias
@@ -63,7 +63,8 @@ class Update(Binding):
 class Histogram(Record):
     """Validation patients by class and score; a patient weighs 1 in all, each image 1 / the patient's images.
 
-    `counts[class][bin]` in units of 2^-20 patients, noise included; may be negative. Bins are equal parts of [0, 1].
+    `counts[class][bin]` in units of 2^-20 patients, noise included; may be negative. Bins are equal
+    parts of [0, 1].
     """
 
     counts: tuple[tuple[int, ...], tuple[int, ...]]

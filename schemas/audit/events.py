@@ -1,8 +1,9 @@
 """Audit events: a closed set of claims, each with public facts only.
 
- * A new kind is a new class here; the meaning of a kind never changes.
- * Private details enter as a salted commitment in `private`, so they can be erased without breaking the tree.
- * No patient identifier, path, host name or exception text stands in an event.
+* A new kind is a new class here; the meaning of a kind never changes.
+* Private details enter as a salted commitment in `private`, so they can be erased without breaking
+  the tree.
+* No patient identifier, path, host name or exception text stands in an event.
 """
 
 from typing import Annotated, Literal, TypeAlias

@@ -1,10 +1,11 @@
 """The journal: an append-only file of audit events under a signed tree head.
 
- * An event is on disk before `append` returns, so a claim is written before it is acted on.
- * A leaf is the exact stored bytes of one line; they are never serialised again to verify.
- * The head is written after its events. After a crash the file may hold more events than the head, never fewer;
-   a torn last line was never acknowledged and is dropped.
- * One writer: the owner of the home directory.
+* An event is on disk before `append` returns, so a claim is written before it is acted on.
+* A leaf is the exact stored bytes of one line; they are never serialised again to verify.
+* The head is signed at the end of a round and at the end of a command. After a crash the file may
+  hold more events than the head, never fewer; a torn last line was never acknowledged and is
+  dropped.
+* One writer: the owner of the home directory.
 """
 
 import os
@@ -19,7 +20,7 @@ from schemas.audit.notes import TreeHead, signed_head, verified_head
 from schemas.base import Record
 from schemas.errors import InvalidRecord, JournalDamaged
 from schemas.files import sync_folder, write_durably
-from schemas.names import Moment
+from schemas.names import Moment, PublicKey
 from schemas.wire.keys import SigningKey
 
 _EVENTS, _HEAD, _PRIVATE = "events.jsonl", "head", "private"
@@ -44,23 +45,36 @@ class Journal:
         self._frontier = _recovered(folder, origin=origin, key=key)
         self._file = (folder / _EVENTS).open("ab")
 
-    def append(self, facts: Facts, *, private: Record | None = None) -> AuditEvent:
-        """Write one event and a new signed head; private details go to a file of their own, under a salt."""
-        event = AuditEvent(
-            sequence=self._frontier.size,
-            time=self._clock(),
-            origin=self._origin,
-            facts=facts,
-            private=None if private is None else self._committed(private),
-        )
-        line = event.canonical()
-        self._file.write(line + b"\n")
+    def append(self, *facts: Facts, private: Record | None = None) -> None:
+        """Write events, all of them on disk when this returns.
+
+        Private details go to a file of their own under a salt; the last event commits to them.
+        """
+        lines = []
+        frontier = self._frontier
+        for place, one in enumerate(facts, start=1):
+            event = AuditEvent(
+                sequence=frontier.size,
+                time=self._clock(),
+                origin=self._origin,
+                facts=one,
+                private=self._committed(private) if private and place == len(facts) else None,
+            )
+            lines.append(event.canonical())
+            frontier = frontier.appended(leaf_hash(lines[-1]))
+        self._file.write(b"".join(line + b"\n" for line in lines))
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._frontier = self._frontier.appended(leaf_hash(line))
-        head = TreeHead(self._origin, self._frontier.size, self._frontier.root())
-        write_durably(self._folder / _HEAD, signed_head(head, self._key).encode())
-        return event
+        self._frontier = frontier
+
+    def seal(self) -> None:
+        """Write the signed head over everything appended."""
+        write_durably(self._folder / _HEAD, self.head().encode())
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether nothing was ever appended."""
+        return self._frontier.size == 0
 
     def events(self) -> Iterator[AuditEvent]:
         """Read all events in order."""
@@ -72,7 +86,8 @@ class Journal:
         return signed_head(head, self._key)
 
     def close(self) -> None:
-        """Release the file."""
+        """Seal the log and release the file."""
+        self.seal()
         self._file.close()
 
     def _committed(self, private: Record) -> str:
@@ -96,6 +111,27 @@ def read_events(folder: Path) -> Iterator[AuditEvent]:
                 yield AuditEvent.from_canonical(line[:-1])
             except InvalidRecord:
                 raise _damaged("an event that is not in canonical form") from None
+
+
+def verified(folder: Path, *, origin: str, key: PublicKey) -> TreeHead:
+    """Return the signed head after holding every event against it; reads only.
+
+    Raises:
+        JournalDamaged: no head, or events that differ from it.
+    """
+    path = folder / _HEAD
+    if not path.exists():
+        raise _damaged("no signed tree head")
+    head = verified_head(path.read_text(encoding="utf-8"), origin=origin, key=key)
+    frontier = Frontier()
+    with (folder / _EVENTS).open("rb") as file:
+        for line in file:
+            if frontier.size == head.size:
+                break
+            frontier = frontier.appended(leaf_hash(line.removesuffix(b"\n")))
+    if (frontier.size, frontier.root()) != (head.size, head.root):
+        raise _damaged("events that differ from the signed tree head")
+    return head
 
 
 def _recovered(folder: Path, *, origin: str, key: SigningKey) -> Frontier:

@@ -1,6 +1,6 @@
 """The RFC 6962 hash tree (section 2.1), grown one leaf at a time.
 
- * A frontier holds one hash per set bit of the size: appending and taking the root cost O(log n).
+* A frontier holds one hash per set bit of the size: appending and taking the root cost O(log n).
 """
 
 import hashlib

@@ -1,6 +1,7 @@
 """Tree heads as C2SP checkpoints: signed notes (c2sp.org/signed-note, c2sp.org/tlog-checkpoint).
 
- * A note's text is signed as it stands; a key is matched by name and key id, never by the origin line alone.
+* A note's text is signed as it stands; a key is matched by name and key id, never by the origin
+  line alone.
 """
 
 import base64

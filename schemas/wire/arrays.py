@@ -1,8 +1,9 @@
 """Named arrays as safetensors, held against a declared layout.
 
- * Bytes are canonical: arrays in name order, no metadata, no gaps; so equal arrays have equal digests.
- * Names, shapes, dtypes, offsets and length are compared with the layout before any value is read.
- * Values that are not finite are refused on both ways.
+* Bytes are canonical: arrays in name order, no metadata, no gaps; so equal arrays have equal
+  digests.
+* Names, shapes, dtypes, offsets and length are compared with the layout before any value is read.
+* Values that are not finite are refused on both ways.
 """
 
 import json

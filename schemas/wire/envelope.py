@@ -1,8 +1,10 @@
 """Signed envelopes: who says what, provable afterwards.
 
- * The signature covers the payload's kind and its exact bytes (DSSE pre-authentication encoding, v1).
- * The kind must be one that the receiver expects; the payload must be in canonical form; only then is it read.
- * A sender is known by the roster key that verifies, never by anything that the transport says.
+* The signature covers the payload's kind and its exact bytes (DSSE pre-authentication encoding,
+  v1).
+* The kind must be one that the receiver expects; the payload must be in canonical form; only then
+  is it read.
+* A sender is known by the roster key that verifies, never by anything that the transport says.
 """
 
 import base64
@@ -16,7 +18,8 @@ from schemas.errors import EnvelopeRefused, InvalidRecord
 from schemas.names import Name, PublicKey
 from schemas.wire.keys import SigningKey, is_signed
 
-R = TypeVar("R", bound=Record)
+A = TypeVar("A", bound=Record)
+B = TypeVar("B", bound=Record)
 
 
 class Envelope(Record):
@@ -45,18 +48,20 @@ def signed(record: Record, key: SigningKey) -> bytes:
     ).canonical()
 
 
-def opened(content: bytes, *kinds: type[R], key: PublicKey) -> R:
-    """Return the record in an envelope that this key signed.
+def opened(content: bytes, kind: type[A], other: type[B] | None = None, *, key: PublicKey) -> A | B:
+    """Return the record in an envelope that this key signed; it is of one kind or of the other.
 
     Raises:
-        EnvelopeRefused: not an envelope, another kind, another signer, or a payload that does not fit.
+        EnvelopeRefused: not an envelope, another kind, another signer, or a payload that does not
+        fit.
     """
     try:
         envelope = Envelope.from_canonical(content)
         payload = base64.b64decode(envelope.payload, validate=True)
     except (InvalidRecord, binascii.Error):
         raise _refused("its bytes are not a canonical envelope") from None
-    expected = {kind.__name__: kind for kind in kinds}
+    kinds: tuple[type[A | B], ...] = (kind,) if other is None else (kind, other)
+    expected = {one.__name__: one for one in kinds}
     if envelope.kind not in expected:
         raise _refused(f"its kind is none of {', '.join(sorted(expected))}")
     signature = base64.b64decode(envelope.signature)

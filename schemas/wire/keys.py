@@ -1,7 +1,8 @@
 """Ed25519 signing keys (RFC 8032).
 
- * A private key is made on the machine that uses it and never leaves it; its file has mode 0600.
- * Small-order public keys are refused when a key is registered: with one, a signature can fit many messages.
+* A private key is made on the machine that uses it and never leaves it; its file has mode 0600.
+* Small-order public keys are refused when a key is registered: with one, a signature can fit many
+  messages.
 """
 
 import base64

@@ -1,0 +1,1 @@
+"""What the aggregator writes into its journal, and the reports made from it."""

@@ -1,0 +1,186 @@
+"""What a journal says of one run, read once.
+
+* Only events of the run, and those that name no run, are read.
+* A reply that is recorded twice (a repeated request gets the stored bytes) is one release.
+* A quarantine or reply belongs to the purpose of the request that it answers.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aggregator.audit.records import (
+    MissingRow,
+    Purpose,
+    QuarantineRow,
+    RefusalRow,
+    Release,
+    SoftwareRow,
+)
+from schemas.audit.events import (
+    AuditEvent,
+    Enrolled,
+    Quarantined,
+    RefusalReceived,
+    ReplyMissing,
+    ReplyReceived,
+    RequestSent,
+    RunClosed,
+    RunOpened,
+    SoftwareStarted,
+)
+from schemas.base import Record
+from schemas.errors import InputRefused
+from schemas.names import PublicKey, SiteName
+
+F = TypeVar("F", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One run's part of a journal, and the run's requests by id."""
+
+    run: str
+    journal: tuple[AuditEvent, ...]
+    events: tuple[AuditEvent, ...]
+    purposes: dict[str, Purpose]
+    opened: tuple[tuple[AuditEvent, RunOpened], ...]
+
+    def stated(self, kind: type[F]) -> Iterator[tuple[AuditEvent, F]]:
+        """Yield the run's events of one kind, in order."""
+        return _of_kind(self.events, kind)
+
+    def purpose(self, request: str) -> Purpose:
+        """Return what a request asked for; a reply to an unrecorded request counts as an update."""
+        return self.purposes.get(request, "train")
+
+    @property
+    def closed(self) -> tuple[AuditEvent, RunClosed] | None:
+        """Return the run's end; None while it is open, also when it was taken up again."""
+        ends = list(self.stated(RunClosed))
+        if ends and ends[-1][0].sequence > self.opened[-1][0].sequence:
+            return ends[-1]
+        return None
+
+
+def reading(events: Iterable[AuditEvent], *, run: str) -> Reading:
+    """Read one run out of a whole journal.
+
+    Raises:
+        InputRefused: the journal holds no such run.
+    """
+    journal = tuple(events)
+    chosen = tuple(one for one in journal if getattr(one.facts, "run", run) == run)
+    opened = tuple(_of_kind(chosen, RunOpened))
+    if not opened:
+        known = sorted({facts.run for _, facts in _of_kind(journal, RunOpened)})
+        raise InputRefused(
+            f"report refused: this journal holds no run {run}, only {', '.join(known) or 'none'}",
+            next_step="name a run of this journal, or start one with: consilium run",
+        )
+    purposes: dict[str, Purpose] = {
+        facts.request: facts.purpose for _, facts in _of_kind(chosen, RequestSent)
+    }
+    return Reading(run, journal, chosen, purposes, opened)
+
+
+def releases(source: Reading) -> tuple[Release, ...]:
+    """List what left the sites, in the order of arrival."""
+    left_out = {
+        (row.site, row.round, row.purpose): event.sequence for event, row in _left_out(source)
+    }
+    return tuple(
+        Release(
+            round=facts.round,
+            site=facts.site,
+            purpose=source.purpose(facts.request),
+            time=event.time,
+            reply=facts.reply,
+            arrays=facts.arrays,
+            size_bytes=facts.size_bytes,
+            quarantined=event.sequence
+            < left_out.get((facts.site, facts.round, source.purpose(facts.request)), -1),
+        )
+        for event, facts in replies(source)
+    )
+
+
+def replies(source: Reading) -> tuple[tuple[AuditEvent, ReplyReceived], ...]:
+    """List the verified replies, each once."""
+    seen: dict[tuple[str, str], tuple[AuditEvent, ReplyReceived]] = {}
+    for event, facts in source.stated(ReplyReceived):
+        seen.setdefault((facts.site, facts.reply), (event, facts))
+    return tuple(seen.values())
+
+
+def refusals(source: Reading) -> tuple[RefusalRow, ...]:
+    """List the sites' signed refusals."""
+    return tuple(
+        RefusalRow(
+            round=facts.round,
+            site=facts.site,
+            purpose=source.purpose(facts.request),
+            code=facts.code,
+            time=event.time,
+        )
+        for event, facts in source.stated(RefusalReceived)
+    )
+
+
+def quarantines(source: Reading) -> tuple[QuarantineRow, ...]:
+    """List what was left out."""
+    return tuple(row for _, row in _left_out(source))
+
+
+def _left_out(source: Reading) -> Iterator[tuple[AuditEvent, QuarantineRow]]:
+    """Yield the quarantines; the purpose of one is that of the round's latest request before it."""
+    latest: dict[int, Purpose] = {}
+    for event in source.events:
+        if isinstance(event.facts, RequestSent):
+            latest[event.facts.round] = event.facts.purpose
+        elif isinstance(event.facts, Quarantined):
+            facts = event.facts
+            row = QuarantineRow(
+                round=facts.round,
+                site=facts.site,
+                purpose=latest.get(facts.round, "train"),
+                check=facts.check,
+                reason=facts.reason,
+                time=event.time,
+            )
+            yield event, row
+
+
+def missing(source: Reading) -> tuple[MissingRow, ...]:
+    """List the replies that did not come."""
+    return tuple(
+        MissingRow(
+            round=facts.round,
+            site=facts.site,
+            purpose=source.purpose(facts.request),
+            time=event.time,
+        )
+        for event, facts in source.stated(ReplyMissing)
+    )
+
+
+def software(source: Reading) -> tuple[SoftwareRow, ...]:
+    """List the versions that worked on this home, first seen first."""
+    starts: dict[tuple[str, str], list[str]] = {}
+    for event, facts in source.stated(SoftwareStarted):
+        starts.setdefault((facts.version, facts.code), []).append(event.time)
+    return tuple(
+        SoftwareRow(version=version, code=code, since=times[0], starts=len(times))
+        for (version, code), times in starts.items()
+    )
+
+
+def keys(source: Reading) -> dict[SiteName, PublicKey]:
+    """Return each site's key by its latest enrolment."""
+    return {facts.party: facts.key for _, facts in source.stated(Enrolled)}
+
+
+def _of_kind(events: Sequence[AuditEvent], kind: type[F]) -> Iterator[tuple[AuditEvent, F]]:
+    for event in events:
+        if isinstance(event.facts, kind):
+            yield event, event.facts

@@ -1,0 +1,124 @@
+"""The report's page: one HTML file that needs nothing else.
+
+* No script and no request to anywhere; style and plots stand inside the page.
+* Every text is escaped; an unknown name in a template is an error, never a blank.
+* What is undefined is written out as a word with its reason.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from aggregator.audit.plots import Plot, site_plots, stratified_plot
+from aggregator.audit.records import Release, Report, SiteRow
+from schemas.gate import SiteMetric
+from schemas.plan import TrainingPlan
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """One field of the plan as people read it."""
+
+    group: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What the template needs beside the report, arranged for reading."""
+
+    stratified: Plot | None
+    by_site: tuple[Plot, ...]
+    never: tuple[str, ...]
+    """Sites that have no figure at any judged round."""
+    metrics: tuple[dict[str, SiteMetric], ...]
+    """For each judgement, the sites' figures by site."""
+    left: tuple[tuple[SiteRow, tuple[Release, ...]], ...]
+    fields: tuple[_Field, ...]
+    unreached: tuple[int, ...]
+    """Planned judged rounds without a verdict."""
+
+
+def render(report: Report) -> str:
+    """Return the page of a report."""
+    template = _environment().get_template("report.html.j2")
+    return template.render(report=report, view=_view(report))
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("aggregator.audit", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(count=_count, figure=_figure, moment=_moment, plain=_plain)
+    return environment
+
+
+def _view(report: Report) -> _View:
+    judged = {one.verdict.round for one in report.judgements}
+    by_site = site_plots(report)
+    drawn = {one.identity for one in by_site}
+    return _View(
+        stratified=stratified_plot(report),
+        by_site=by_site,
+        never=tuple(one.site for one in report.sites if judged and f"site-{one.site}" not in drawn),
+        metrics=tuple({one.site: one for one in each.verdict.sites} for each in report.judgements),
+        left=tuple(
+            (row, tuple(one for one in report.releases if one.site == row.site))
+            for row in report.sites
+        ),
+        fields=tuple(_fields(report.plan)),
+        unreached=tuple(one for one in report.plan.evaluation.rounds if one not in judged),
+    )
+
+
+def _fields(plan: TrainingPlan) -> Iterator[_Field]:
+    """Flatten the plan; its sites have a table of their own."""
+    for name, value in plan.model_dump(mode="json").items():
+        if name == "sites":
+            continue
+        if isinstance(value, dict):
+            yield from (_Field(name, path, _plain(one)) for path, one in _leaves(value))
+        else:
+            yield _Field("plan", name, _plain(value))
+
+
+def _leaves(table: dict[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _plain(value: object) -> str:
+    """Write a value of the plan: the shortest form that is exact."""
+    match value:
+        case None:
+            return "not set"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.12g}"
+        case list() | tuple():
+            return ", ".join(_plain(one) for one in value) or "none"
+        case _:
+            return str(value)
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"
+
+
+def _figure(value: float, digits: int = 3) -> str:
+    return f"{value:.{digits}f}"
+
+
+def _moment(value: str) -> str:
+    """Write a moment without the letters between date and time."""
+    return value.replace("T", " ").replace("Z", " UTC")

@@ -1,0 +1,100 @@
+"""The report on one run: what left, at what cost, why a model was accepted.
+
+* Pure: equal events, plan and facts give an equal report, byte for byte.
+* The events are those of the whole journal, since its tree head covers all of them.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from aggregator.audit import findings, history
+from aggregator.audit.privacy import privacy_section
+from aggregator.audit.reading import (
+    Reading,
+    keys,
+    missing,
+    quarantines,
+    reading,
+    refusals,
+    releases,
+    software,
+)
+from aggregator.audit.records import (
+    Release,
+    Report,
+    ReportFacts,
+    SiteRow,
+)
+from schemas.audit.events import AuditEvent
+from schemas.plan import TrainingPlan
+
+__all__ = ["Report", "ReportFacts", "report"]
+
+
+def report(
+    events: Iterable[AuditEvent], *, plan: TrainingPlan, run: str, facts: ReportFacts
+) -> Report:
+    """Report on a run from the aggregator's whole journal.
+
+    Raises:
+        InputRefused: the journal holds no such run.
+    """
+    source = reading(events, run=run)
+    rows = history.rounds(source, plan)
+    judgements = history.judgements(source, plan)
+    accepted = history.accepted_model(source, plan)
+    section = privacy_section(source, plan)
+    left = releases(source)
+    closed = source.closed
+    return Report(
+        facts=facts,
+        run=run,
+        plan=plan,
+        plan_digest=plan.digest,
+        opened=source.opened[0][0].time,
+        closed=closed[0].time if closed else None,
+        ending=closed[1].reason if closed else "",
+        events=len(source.journal),
+        findings=(
+            findings.integrity(source, facts),
+            findings.privacy(source, plan, section),
+            findings.contract(source, plan, facts, refusals(source)),
+            findings.gate(source, plan, judgements, accepted),
+            findings.exceptions(
+                source,
+                rows,
+                refusals=refusals(source),
+                quarantines=quarantines(source),
+                missing=missing(source),
+            ),
+        ),
+        sites=_sites(source, plan, left),
+        releases=left,
+        privacy=section,
+        rounds=rows,
+        judgements=judgements,
+        refusals=refusals(source),
+        quarantines=quarantines(source),
+        missing=missing(source),
+        accepted=accepted,
+        software=software(source),
+    )
+
+
+def _sites(source: Reading, plan: TrainingPlan, left: Sequence[Release]) -> tuple[SiteRow, ...]:
+    known = keys(source)
+    total = sum(one.weight for one in plan.sites)
+    rows = []
+    for declared in sorted(plan.sites, key=lambda one: one.site):
+        own = [one for one in left if one.site == declared.site]
+        row = SiteRow(
+            site=declared.site,
+            key=known.get(declared.site),
+            weight=declared.weight,
+            share=declared.weight / total,
+            expected_patients=declared.expected_patients,
+            updates=sum(one.purpose == "train" for one in own),
+            evaluations=sum(one.purpose == "evaluate" for one in own),
+            size_bytes=sum(one.size_bytes for one in own),
+        )
+        rows.append(row)
+    return tuple(rows)

@@ -1,0 +1,23 @@
+"""The `aggregator` command."""
+
+import sys
+
+import typer
+
+from aggregator.cli import audit, init
+from schemas.command_line import run
+
+app = typer.Typer(
+    name="aggregator",
+    help="The coordinating service of a federation: its roster, its models, its journal and its reports.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+app.command("init")(init.init)
+app.add_typer(audit.app, name="audit")
+
+
+def main() -> None:
+    """Run the command line."""
+    sys.exit(run(app))

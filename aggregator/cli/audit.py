@@ -1,0 +1,56 @@
+"""`aggregator audit`: reports, and proof that the journal is whole."""
+
+from typing import Annotated
+
+import typer
+
+from aggregator.audit.publication import publish
+from aggregator.cli.options import Home, Json
+from aggregator.config import AggregatorHome, load_config
+from aggregator.federation import opened
+from aggregator.runs import run_names
+from schemas.audit.journal import verified
+from schemas.command_line import say_json
+from schemas.errors import InputRefused
+from schemas.wire.keys import SigningKey
+
+app = typer.Typer(help="Reports for reviewers, and proof that no line of the journal was changed.")
+
+
+@app.command("report")
+def report(
+    home: Home,
+    run: Annotated[str, typer.Option("--run", help="The run; the last one if not given.")] = "",
+    json: Json = False,
+) -> None:
+    """Write the report of a run as one HTML page and the same as JSON.
+
+    Example: aggregator audit report --home /srv/federation
+    """
+    with opened(home, command="audit-report") as federation:
+        names = run_names(federation)
+        if not names:
+            message = "report refused: this federation has no run yet"
+            raise InputRefused(message, next_step="run a plan first: consilium run PLAN …")
+        page = publish(federation, run or names[-1])
+    if json:
+        say_json(
+            {"run": run or names[-1], "html": str(page), "json": str(page.with_suffix(".json"))}
+        )
+        return
+    typer.echo(f"Report of {run or names[-1]}: {page}")
+
+
+@app.command("verify")
+def verify(home: Home, json: Json = False) -> None:
+    """Hold every event of the journal against its signed tree head.
+
+    Example: aggregator audit verify --home /srv/federation
+    """
+    paths = AggregatorHome(home)
+    origin = f"{load_config(paths).federation}/aggregator"
+    head = verified(paths.journal, origin=origin, key=SigningKey.load(paths.service_key).public)
+    if json:
+        say_json({"events": head.size, "origin": head.origin, "root": head.root.hex()})
+        return
+    typer.echo(f"{head.size} events match the signed tree head of {head.origin}.")

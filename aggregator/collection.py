@@ -1,0 +1,214 @@
+"""Asking sites and taking in what they answer: each reply is checked alone and put on disk as it comes.
+
+* A reply is known by the roster key that signed it, never by the slot in which it came.
+* A reply that fails a check is quarantined, named and recorded; the others go on.
+* A reply is bound to federation, run, plan, round and request; a site answers a request once.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aggregator.aggregation.spool import Spool
+from aggregator.exchange import Exchange
+from aggregator.federation import Federation
+from aggregator.gates.update_gate import faults_alone, faults_of_evaluation
+from aggregator.run_state import RunState, SiteHistogram
+from schemas.audit.events import (
+    Facts,
+    Quarantined,
+    RefusalReceived,
+    ReplyMissing,
+    ReplyReceived,
+    RequestSent,
+)
+from schemas.enrolment import Roster
+from schemas.errors import EnvelopeRefused
+from schemas.names import Digest, SiteName, digest_of
+from schemas.plan import TrainingPlan
+from schemas.update import (
+    Binding,
+    EvaluateRequest,
+    Evaluation,
+    Refusal,
+    Request,
+    TrainRequest,
+    Update,
+)
+from schemas.wire.envelope import opened, signed
+from schemas.wire.layout import Layout
+from schemas.wire.packet import Packet
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One request and what its replies are held against."""
+
+    federation: Federation
+    exchange: Exchange
+    plan: TrainingPlan
+    layout: Layout
+    request: Request
+    roster: Roster
+    observe: Callable[[Facts], None]
+
+
+def train_request(federation: Federation, plan: TrainingPlan, state: RunState) -> TrainRequest:
+    """Make a round's train request; the same state makes the same bytes."""
+    return TrainRequest(
+        **_binding(federation, state, "train"),
+        participants=tuple(sorted(one.site for one in plan.sites)),
+        arrays=state.server.iterate,
+        issued=state.issued,
+    )
+
+
+def evaluate_request(
+    federation: Federation, plan: TrainingPlan, state: RunState, *, candidate: Digest
+) -> EvaluateRequest:
+    """Make a judged round's evaluate request; the same state makes the same bytes."""
+    return EvaluateRequest(
+        **_binding(federation, state, "evaluate"),
+        participants=tuple(sorted(one.site for one in plan.sites)),
+        arrays=candidate,
+        issued=state.issued,
+    )
+
+
+def collect_updates(asking: Asking, spool: Spool, *, body: bytes) -> None:
+    """Ask for updates and spool the usable ones; sites that are spooled already are not asked again."""
+    spooled = spool.sites()
+    missing = [site for site in asking.request.participants if site not in spooled]
+    for site, reply in _replies(asking, missing, body):
+        found = _checked(asking, site, reply, Update)
+        if isinstance(found, Update):
+            spool.put(site, found, reply.envelope, reply.body)
+            _note(asking, _received(asking, site, reply, found))
+
+
+def collect_histograms(asking: Asking, *, body: bytes) -> tuple[SiteHistogram, ...]:
+    """Ask for evaluations and return the usable ones in site order."""
+    histograms: dict[SiteName, SiteHistogram] = {}
+    for site, reply in _replies(asking, asking.request.participants, body):
+        found = _checked(asking, site, reply, Evaluation)
+        if isinstance(found, Evaluation):
+            histograms[site] = SiteHistogram(site=site, histogram=found.histogram)
+            _note(asking, _received(asking, site, reply, found))
+    return tuple(histograms[site] for site in sorted(histograms))
+
+
+def _replies(
+    asking: Asking, sites: Sequence[SiteName], body: bytes
+) -> Iterator[tuple[SiteName, Packet]]:
+    """Send one request to these sites and yield what comes; a missing reply is recorded."""
+    request = asking.request
+    packet = Packet(signed(request, asking.federation.key), body)
+    sent = RequestSent(
+        run=request.run,
+        round=request.round,
+        request=request.request,
+        purpose="train" if isinstance(request, TrainRequest) else "evaluate",
+        arrays=request.arrays,
+        sites=tuple(sites),
+    )
+    _note(asking, sent)
+    deadline_s = asking.plan.participation.deadline_s
+    for site, reply in asking.exchange(packet, sites, deadline_s=deadline_s):
+        if reply is None:
+            _note(asking, ReplyMissing(**_place(request), request=request.request, site=site))
+        else:
+            yield site, reply
+
+
+def _checked(
+    asking: Asking, site: SiteName, reply: Packet, kind: type[Update] | type[Evaluation]
+) -> Update | Evaluation | None:
+    """Return a reply that passes every check on itself; a refusal or a quarantine is recorded, and gives None."""
+    request = asking.request
+    try:
+        found = _attributed(asking, site, reply, kind)
+    except EnvelopeRefused as error:
+        _quarantine(asking, site, "envelope", error.message)
+        return None
+    if isinstance(found, Refusal):
+        refusal = RefusalReceived(
+            **_place(request), request=request.request, site=site, code=found.code
+        )
+        _note(asking, refusal)
+        return None
+    if isinstance(found, Update):
+        faults = faults_alone(found, reply.body, plan=asking.plan, layout=asking.layout)
+    else:
+        faults = faults_of_evaluation(found, plan=asking.plan)
+    for fault in faults[:1]:
+        _quarantine(asking, site, fault.check, fault.reason)
+    return None if faults else found
+
+
+def _attributed(
+    asking: Asking, site: SiteName, reply: Packet, kind: type[Update] | type[Evaluation]
+) -> Update | Evaluation | Refusal:
+    """Open a reply under the site's roster key and hold its binding against the request.
+
+    Raises:
+        EnvelopeRefused: another signer, another binding, or arrays that are not the named ones.
+    """
+    member = asking.roster.member(site)
+    if member is None:
+        raise _foreign("the site is not in the roster")
+    found: Update | Evaluation | Refusal = opened(reply.envelope, kind, Refusal, key=member.key)
+    fields = set(Binding.model_fields)
+    if found.model_dump(include=fields) != asking.request.model_dump(include=fields):
+        raise _foreign("it is bound to another federation, run, plan, round or request")
+    if found.site != site:
+        raise _foreign("it names another site")
+    if isinstance(found, Update) and digest_of(reply.body) != found.arrays:
+        raise _foreign("its arrays are not the named ones")
+    if isinstance(found, Evaluation) and found.arrays != asking.request.arrays:
+        raise _foreign("it is about another model")
+    return found
+
+
+def _quarantine(asking: Asking, site: SiteName, check: str, reason: str) -> None:
+    _note(
+        asking,
+        Quarantined(**_place(asking.request), site=site, check=check, reason=reason[:2000]),
+    )
+
+
+def _received(
+    asking: Asking, site: SiteName, reply: Packet, found: Update | Evaluation
+) -> ReplyReceived:
+    return ReplyReceived(
+        **_place(asking.request),
+        request=asking.request.request,
+        site=site,
+        reply=digest_of(reply.envelope),
+        arrays=found.arrays if isinstance(found, Update) else None,
+        size_bytes=len(reply.envelope) + len(reply.body),
+        privacy=found.privacy,
+    )
+
+
+def _note(asking: Asking, facts: Facts) -> None:
+    asking.federation.journal.append(facts)
+    asking.observe(facts)
+
+
+def _place(request: Request) -> dict[str, Any]:
+    return {"run": request.run, "round": request.round}
+
+
+def _binding(federation: Federation, state: RunState, purpose: str) -> dict[str, Any]:
+    return {
+        "federation": federation.config.federation,
+        "run": state.run,
+        "plan": state.plan,
+        "round": state.round,
+        "request": f"{state.run}.{state.round}.{purpose}",
+    }
+
+
+def _foreign(found: str) -> EnvelopeRefused:
+    message = f"reply refused: {found}"
+    return EnvelopeRefused(message, next_step="ask the site which software and roster it runs")

@@ -1,0 +1,105 @@
+"""The aggregator, opened: the one place of this side where files, keys and clock come together.
+
+* One command owns a home at a time.
+* The aggregator holds arrays, never a network or an image.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aggregator.checkpoints.registry import Registry
+from aggregator.checkpoints.store import CheckpointStore
+from aggregator.config import AggregatorConfig, AggregatorHome, load_config
+from schemas.audit.events import Enrolled, HomeMade, SoftwareStarted
+from schemas.audit.journal import Journal
+from schemas.enrolment import Member, Roster
+from schemas.errors import EnvelopeRefused
+from schemas.files import owned, write_durably
+from schemas.names import Digest, Moment, PublicKey, SiteName, now
+from schemas.software import VERSION, code_identity
+from schemas.wire.envelope import opened as opened_envelope
+from schemas.wire.envelope import signed
+from schemas.wire.keys import SigningKey, registered
+
+
+@dataclass(slots=True)
+class Federation:
+    """An owned home with its keys, journal, models and clock."""
+
+    home: AggregatorHome
+    config: AggregatorConfig
+    key: SigningKey
+    journal: Journal
+    store: CheckpointStore
+    registry: Registry
+    clock: Callable[[], Moment]
+
+    def roster(self) -> Roster:
+        """Return the members, verified under the root key."""
+        root = SigningKey.load(self.home.root_key)
+        return opened_envelope(self.home.roster.read_bytes(), Roster, key=root.public)
+
+    def roster_envelope(self) -> tuple[PublicKey, bytes]:
+        """Return the root's public key and the signed roster, as a hospital stores them."""
+        return SigningKey.load(self.home.root_key).public, self.home.roster.read_bytes()
+
+    def enrol(self, site: SiteName, key: PublicKey) -> Roster:
+        """Add a site, whose key was handed over out of band, to the roster; the same entry again changes nothing.
+
+        Raises:
+            EnvelopeRefused: the site has another key, or the key is unfit.
+        """
+        roster = self.roster()
+        known = roster.member(site)
+        if known is not None and known.key == registered(key):
+            return roster
+        if known is not None:
+            message = f"enrolment refused: {site} has joined with another key"
+            raise EnvelopeRefused(
+                message, next_step="use the home that joined, or another site name"
+            )
+        member = Member(site=site, key=registered(key), since=self.clock())
+        members = tuple(sorted((*roster.members, member), key=lambda one: one.site))
+        grown = Roster(
+            federation=roster.federation,
+            serial=roster.serial + 1,
+            aggregator=roster.aggregator,
+            members=members,
+        )
+        self.journal.append(Enrolled(federation=roster.federation, party=site, key=key))
+        write_durably(self.home.roster, signed(grown, SigningKey.load(self.home.root_key)))
+        return grown
+
+
+@contextmanager
+def opened(
+    root: Path, *, command: str = "run", clock: Callable[[], Moment] = now
+) -> Iterator[Federation]:
+    """Own a home, open its journal and models, and note which software starts.
+
+    Raises:
+        HomeRefused: not a home, in use, or a key that others can read.
+        JournalDamaged: the journal does not match its head.
+    """
+    home = AggregatorHome(root)
+    config = load_config(home)
+    with owned(root):
+        key = SigningKey.load(home.service_key)
+        origin = f"{config.federation}/aggregator"
+        journal = Journal(home.journal, origin=origin, key=key, clock=clock)
+        store = CheckpointStore(home.checkpoints / "objects")
+        try:
+            if journal.is_empty:
+                journal.append(HomeMade(key=key.public))
+            journal.append(SoftwareStarted(command=command, version=VERSION, code=installed_code()))
+            with Registry(home.checkpoints / "registry.sqlite") as registry:
+                yield Federation(home, config, key, journal, store, registry, clock)
+        finally:
+            journal.close()
+
+
+def installed_code() -> Digest:
+    """Name the installed code of this side."""
+    return code_identity(Path(__file__).parent)

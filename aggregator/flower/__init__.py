@@ -1,0 +1,1 @@
+"""Flower at the aggregator: the only files of this side that import it."""

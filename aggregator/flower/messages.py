@@ -1,0 +1,47 @@
+"""The aggregator's packets to Flower messages and back.
+
+* The body stays one piece of bytes: Flower never packs or reads an array here.
+* Whatever the relay hands over that is not one packet counts as no reply.
+"""
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
+
+from schemas.update import EvaluateRequest, TrainRequest
+from schemas.wire.envelope import Envelope
+from schemas.wire.packet import BODY_ENCODING, BODY_RECORD, ENTRY, ENVELOPE_RECORD, Packet
+
+_TYPES = {
+    TrainRequest.__name__: MessageType.TRAIN,
+    EvaluateRequest.__name__: MessageType.EVALUATE,
+}
+
+
+def type_of(packet: Packet) -> str:
+    """Return Flower's type for a request; KeyError when no handler of a node takes its kind."""
+    return _TYPES[Envelope.from_canonical(packet.envelope).kind]
+
+
+def records_of(packet: Packet) -> RecordDict:
+    """Put a packet into records; the body is not copied."""
+    body = Array(BODY_ENCODING, (len(packet.body),), BODY_ENCODING, packet.body)
+    return RecordDict(
+        {
+            ENVELOPE_RECORD: ConfigRecord({ENTRY: packet.envelope}),
+            BODY_RECORD: ArrayRecord({ENTRY: body}),
+        }
+    )
+
+
+def packet_of(reply: Message) -> Packet | None:
+    """Return the packet in a reply; None for an error or for any other records."""
+    if reply.has_error():
+        return None
+    records = reply.content
+    if records.keys() != {ENVELOPE_RECORD, BODY_RECORD}:
+        return None
+    envelope, body = records[ENVELOPE_RECORD], records[BODY_RECORD]
+    if isinstance(envelope, ConfigRecord) and isinstance(body, ArrayRecord):
+        content, array = envelope.get(ENTRY), body.get(ENTRY)
+        if isinstance(content, bytes) and array is not None and array.stype == BODY_ENCODING:
+            return Packet(content, array.data)
+    return None

@@ -1,0 +1,1 @@
+"""What an update and a candidate must pass."""

@@ -1,0 +1,240 @@
+"""The model gate: a candidate against the accepted model, on what the sites released.
+
+* A verdict has three outcomes. Any check that rejects, rejects; else any that cannot tell makes it
+  inconclusive.
+* A check that bears on noised figures says so: the burden of proof is the plan's, at the plan's
+  confidence.
+* The first model is held against the floor, later ones against the accepted model's stored
+  histograms: judging costs the hospitals one release, not two.
+* Losses are compared over the sites that have a figure for both models, so no site enters or leaves
+  between them.
+"""
+
+import math
+from collections.abc import Mapping
+from statistics import NormalDist
+from typing import TypeAlias
+
+from aggregator.gates.metrics import Figure, figure, mean, site_metric, stratified
+from schemas.gate import CheckResult, ModelGate, Outcome, SiteMetric, Verdict
+from schemas.names import Digest, SiteName
+from schemas.update import Histogram
+
+Histograms: TypeAlias = Mapping[SiteName, Histogram]
+Binding: TypeAlias = tuple[int, Digest, Digest]
+"""Round, candidate, accepted: what a verdict is about."""
+
+TOLERANCE = 1e-9
+"""Excess that is rounding, not loss."""
+
+
+def judged(
+    candidate: Histograms,
+    accepted: Histograms | None,
+    *,
+    gate: ModelGate,
+    noise_multiplier: float | None,
+    binding: Binding,
+) -> Verdict:
+    """Judge a candidate.
+
+    `accepted` are the accepted model's histograms; None while none was ever accepted.
+    """
+    metrics = site_metrics(candidate, gate=gate, noise_multiplier=noise_multiplier)
+    whole = stratified(metrics)
+    if accepted is None:
+        defined = sum(figure(one) is not None for one in metrics)
+        checks: tuple[CheckResult, ...] = (_enough(defined, gate), _floor(whole, gate))
+    else:
+        before = site_metrics(accepted, gate=gate, noise_multiplier=noise_multiplier)
+        losses = _losses(metrics, before)
+        sites = (_site_loss(site, loss, gate) for site, loss in losses.items())
+        total = mean(list(losses.values()))
+        checks = (_enough(len(losses), gate), _stratified_loss(total, gate), *sites)
+    outcome, reason = _overall(checks)
+    return Verdict(
+        round=binding[0],
+        candidate=binding[1],
+        accepted=binding[2],
+        outcome=outcome,
+        reason=reason,
+        auroc=None if whole is None else whole.value,
+        sites=metrics,
+        checks=checks,
+    )
+
+
+def site_metrics(
+    histograms: Histograms, *, gate: ModelGate, noise_multiplier: float | None
+) -> tuple[SiteMetric, ...]:
+    """Return every site's figure in name order.
+
+    It is undefined where a class is not shown to be large enough.
+    """
+    return tuple(
+        site_metric(
+            site,
+            histograms[site],
+            noise_multiplier=noise_multiplier,
+            min_class_weight=least_class_weight(
+                gate, bins=len(histograms[site].counts[0]), noise_multiplier=noise_multiplier
+            ),
+        )
+        for site in sorted(histograms)
+    )
+
+
+def least_class_weight(gate: ModelGate, *, bins: int, noise_multiplier: float | None) -> float:
+    """Return the noised class weight from which a site is large enough at the gate's confidence.
+
+    A class weight is a sum over `bins` noised counts, so its deviation is sigma * sqrt(bins);
+    without this allowance a class of two patients would now and then be given a figure.
+    """
+    return gate.site_min_class_weight + quantile(gate) * (noise_multiplier or 0.0) * math.sqrt(bins)
+
+
+def quantile(gate: ModelGate) -> float:
+    """Return the standard normal quantile of the gate's confidence."""
+    return NormalDist().inv_cdf(gate.confidence)
+
+
+def _losses(
+    after: tuple[SiteMetric, ...], before: tuple[SiteMetric, ...]
+) -> dict[SiteName, Figure]:
+    """Return accepted minus candidate AUROC of the sites that have both.
+
+    The noises of the two histograms are independent.
+    """
+    found = {one.site: figure(one) for one in before}
+    losses = {}
+    for one in after:
+        new, old = figure(one), found.get(one.site)
+        if new is not None and old is not None:
+            deviation = math.hypot(new.deviation, old.deviation)
+            losses[one.site] = Figure(old.value - new.value, deviation)
+    return losses
+
+
+def _enough(defined: int, gate: ModelGate) -> CheckResult:
+    """Check that enough sites have a figure of their own; too few can show nothing either way."""
+    is_enough = defined >= gate.min_sites
+    return CheckResult(
+        check="min-sites",
+        outcome="accepted" if is_enough else "inconclusive",
+        found=float(defined),
+        allowed=float(gate.min_sites),
+        reason=f"{defined} {_sites(defined)} with a figure of their own, at least {gate.min_sites} "
+        f"{'is' if gate.min_sites == 1 else 'are'} needed",
+    )
+
+
+def _floor(found: Figure | None, gate: ModelGate) -> CheckResult:
+    """Check that the first model reaches the floor."""
+    if found is None:
+        return _undefined(
+            "floor", gate.floor, "stratified AUROC is undefined: no site has a figure"
+        )
+    outcome = _outcome(gate.floor - found.value, found.deviation, gate)
+    said = {
+        "accepted": "reaches" if found.value >= gate.floor - TOLERANCE else "is not shown to miss",
+        "inconclusive": "is not shown to reach",
+        "rejected": "misses",
+    }
+    return CheckResult(
+        check="floor",
+        outcome=outcome,
+        found=found.value,
+        allowed=gate.floor,
+        deviation=found.deviation,
+        reason=f"stratified AUROC {found.value:.3f}{_noise(found)} {said[outcome]} the floor "
+        f"{gate.floor:.3f}{_confidence(found, gate)}",
+    )
+
+
+def _stratified_loss(found: Figure | None, gate: ModelGate) -> CheckResult:
+    """Check the mean loss over the sites that have both figures."""
+    if found is None:
+        reason = "stratified loss is undefined: no site has a figure for both models"
+        return _undefined("stratified-loss", gate.margin, reason)
+    outcome = _outcome(found.value - gate.margin, found.deviation, gate)
+    return CheckResult(
+        check="stratified-loss",
+        outcome=outcome,
+        found=found.value,
+        allowed=gate.margin,
+        deviation=found.deviation,
+        reason=f"stratified AUROC {_change(found, gate.margin, outcome, gate)}",
+    )
+
+
+def _site_loss(site: SiteName, found: Figure, gate: ModelGate) -> CheckResult:
+    """Check one site's loss, by itself at the gate's confidence."""
+    outcome = _outcome(found.value - gate.site_margin, found.deviation, gate)
+    return CheckResult(
+        check="site-loss",
+        outcome=outcome,
+        found=found.value,
+        allowed=gate.site_margin,
+        deviation=found.deviation,
+        site=site,
+        reason=f"AUROC at {site} {_change(found, gate.site_margin, outcome, gate)}",
+    )
+
+
+def _outcome(excess: float, deviation: float, gate: ModelGate) -> Outcome:
+    """Weigh how far a figure lies on the wrong side of its bound against its noise.
+
+    Shown at the gate's confidence: rejected. Else the burden decides: the accepted model's is to
+    show the excess, the candidate's to exclude it.
+    """
+    doubt = quantile(gate) * deviation
+    if excess - doubt > TOLERANCE:
+        return "rejected"
+    if gate.burden == "accepted" or excess + doubt <= TOLERANCE:
+        return "accepted"
+    return "inconclusive"
+
+
+def _overall(checks: tuple[CheckResult, ...]) -> tuple[Outcome, str]:
+    """Return the worst outcome and the one sentence that explains it."""
+    for outcome in ("rejected", "inconclusive"):
+        found = [one for one in checks if one.outcome == outcome]
+        if found:
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            return found[0].outcome, f"{outcome}: {found[0].reason}{more}"
+    return "accepted", f"accepted: {checks[1].reason}"
+
+
+def _undefined(check: str, allowed: float, reason: str) -> CheckResult:
+    return CheckResult(
+        check=check, outcome="inconclusive", found=None, allowed=allowed, reason=reason
+    )
+
+
+def _change(loss: Figure, margin: float, outcome: Outcome, gate: ModelGate) -> str:
+    """Say a change against its margin."""
+    moved = "fell" if loss.value > 0 else "rose"
+    is_over = loss.value > margin + TOLERANCE
+    said = {
+        "accepted": "not shown to be over the margin" if is_over else "within the margin",
+        "inconclusive": "not shown to be within the margin",
+        "rejected": "over the margin",
+    }
+    if outcome == "accepted" and not is_over and loss.value <= 0:
+        return f"{moved} by {abs(loss.value):.3f}{_noise(loss)}"
+    return (
+        f"{moved} by {abs(loss.value):.3f}{_noise(loss)}, {said[outcome]} {margin:.3f}"
+        f"{_confidence(loss, gate)}"
+    )
+
+
+def _noise(found: Figure) -> str:
+    return f" (noise deviation {found.deviation:.3f})" if found.deviation else ""
+
+
+def _confidence(found: Figure, gate: ModelGate) -> str:
+    return f" at confidence {gate.confidence:g}" if found.deviation else ""
+
+
+def _sites(count: int) -> str:
+    return "site" if count == 1 else "sites"

@@ -1,0 +1,165 @@
+"""The update gate: what a reply must be before it counts. One bad update never spoils a round.
+
+* Functions of bytes and plan; they return what is wrong, and the caller quarantines, names and
+  records.
+* Sender, binding and digests were checked before, when the envelope was opened.
+* A reason names the check and what is allowed; a norm is said to the next power of ten, so that a
+  journal tells nothing more of an update.
+* There is always a norm bound: the plan's, or the largest that any usable model could need.
+* An update of zeros is allowed: a site may have nothing to add.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from schemas.errors import ArraysRefused
+from schemas.names import SiteName
+from schemas.plan import PatientPrivacy, TrainingPlan
+from schemas.privacy import PrivacyStatement, SampledGaussian
+from schemas.update import RESOLUTION_BITS, Evaluation, Update
+from schemas.wire.arrays import flat_values
+from schemas.wire.layout import Layout
+
+LARGEST_NORM = 1e6
+"""L2 norm over which no delta is used, when the plan names no bound."""
+
+LARGEST_RATIO = 100.0
+"""A delta this many times longer than the round's median is left out."""
+
+LEAST_FOR_MEDIAN = 3
+"""Updates that a median needs: of two, nobody can say which is the odd one."""
+
+LARGEST_COUNT = 2 ** (RESOLUTION_BITS + 30)
+"""A billion patients in one bin, as good as any figure that cannot be meant."""
+
+_CHUNK = 2**18
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a reply is left out."""
+
+    check: str
+    reason: str
+
+
+def faults_alone(
+    update: Update, body: bytes | memoryview, *, plan: TrainingPlan, layout: Layout
+) -> tuple[Fault, ...]:
+    """Return what is wrong with one update by itself.
+
+    Privacy statement, layout, finiteness, norm.
+    """
+    event = plan.train_event()
+    max_norm = plan.privacy.max_norm if isinstance(plan.privacy, PatientPrivacy) else None
+    faults = _privacy(update.privacy, plan=plan, event=event, max_norm=max_norm, part="train")
+    try:
+        norm = norm_of(body, layout)
+    except ArraysRefused as error:
+        return (*faults, Fault("layout", error.message))
+    if not math.isfinite(norm):
+        return (*faults, Fault("finite", "update refused: it holds values that are not finite"))
+    allowed = plan.aggregation.max_update_norm or LARGEST_NORM
+    if norm > allowed:
+        reason = (
+            f"update refused: its L2 norm is up to {_next_power(norm):.0e}, "
+            f"at most {allowed:g} is allowed"
+        )
+        return (*faults, Fault("norm", reason))
+    return faults
+
+
+def faults_of_evaluation(evaluation: Evaluation, *, plan: TrainingPlan) -> tuple[Fault, ...]:
+    """Return what is wrong with one evaluation: privacy statement, bins, counts that cannot be."""
+    event = plan.evaluation_event()
+    faults = list(
+        _privacy(evaluation.privacy, plan=plan, event=event, max_norm=1.0, part="validation")
+    )
+    negatives, positives = evaluation.histogram.counts
+    if len(negatives) != plan.evaluation.bins:
+        reason = f"evaluation refused: {len(negatives)} bins, the plan has {plan.evaluation.bins}"
+        faults.append(Fault("bins", reason))
+    if any(abs(count) > LARGEST_COUNT for count in (*negatives, *positives)):
+        faults.append(Fault("counts", "evaluation refused: a bin holds over a billion patients"))
+    if event is None and any(count < 0 for count in (*negatives, *positives)):
+        reason = (
+            "evaluation refused: a negative count, only noise may give one and the plan has none"
+        )
+        faults.append(Fault("counts", reason))
+    return tuple(faults)
+
+
+def faults_together(norms: Mapping[SiteName, float]) -> dict[SiteName, Fault]:
+    """Return the updates that are far longer than the round's median, with the reason.
+
+    The median of the lengths holds while fewer than half of the sites collude. With a median of
+    zero no ratio exists; then nothing is left out.
+    """
+    if len(norms) < LEAST_FOR_MEDIAN:
+        return {}
+    median = statistics.median(norms.values())
+    allowed = LARGEST_RATIO * median
+    return {
+        site: Fault(
+            "median-norm",
+            f"update refused: its L2 norm is up to {_next_power(norm / median):.0e} times the "
+            f"median of {len(norms)} updates, at most {LARGEST_RATIO:g} times is allowed",
+        )
+        for site, norm in sorted(norms.items())
+        if 0 < allowed < norm
+    }
+
+
+def norm_of(body: bytes | memoryview, layout: Layout) -> float:
+    """Return a delta's L2 norm in float64; it is not finite exactly when a value is not.
+
+    Raises:
+        ArraysRefused: names, shapes, dtypes, order or length differ from the layout.
+    """
+    values = flat_values(body, layout)
+    squared = 0.0
+    for start in range(0, values.size, _CHUNK):
+        part = values[start : start + _CHUNK].astype(np.float64)
+        squared += float(np.dot(part, part))
+    return math.sqrt(squared) if math.isfinite(squared) else math.inf
+
+
+def _privacy(
+    stated: PrivacyStatement | None,
+    *,
+    plan: TrainingPlan,
+    event: SampledGaussian | None,
+    max_norm: float | None,
+    part: str,
+) -> tuple[Fault, ...]:
+    """Hold a privacy statement against what the plan says that this release costs."""
+    if event is None or stated is None:
+        if event is None and stated is None:
+            return ()
+        found, allowed = ("none", "one") if event else ("one", "none")
+        reason = f"reply refused: it has {found} privacy statement, the plan demands {allowed}"
+        return (Fault("privacy", reason),)
+    delta = plan.privacy.delta if isinstance(plan.privacy, PatientPrivacy) else None
+    facts: dict[str, tuple[object, object]] = {
+        "event": (stated.event, event),
+        "max_norm": (stated.max_norm, max_norm),
+        "delta": (stated.spent.delta, delta),
+        "part": (stated.part, part),
+    }
+    wrong = [name for name, (found, allowed) in facts.items() if found != allowed]
+    if not wrong:
+        return ()
+    listed = ", ".join(wrong)
+    reason = (
+        f"reply refused: its privacy statement has another {listed} than the plan, "
+        "only the plan's is allowed"
+    )
+    return (Fault("privacy", reason),)
+
+
+def _next_power(value: float) -> float:
+    return 10.0 ** math.ceil(math.log10(value))

@@ -1,0 +1,300 @@
+"""A run, round by round: the transition table and what happens on each edge.
+
+                     ┌──────────────────────────────► abandoned
+   opened ─► collected ─► screened ─► combined ─► judged ─► accepted | rolled-back | provisional
+                                         └──► provisional (a round that the plan does not judge)
+
+* The state is saved before it is acted on, and every edge is one journal event: a crash repeats at
+  most one step, and every step gives the same result when repeated.
+* A step reads the saved state, the plan and what is on disk; it holds nothing between two calls.
+* A rejected candidate leaves the accepted model and its server state untouched, and the next round
+  starts from them.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aggregator.aggregation.algorithms import candidate, combined, stepped
+from aggregator.aggregation.spool import Spool
+from aggregator.collection import (
+    Asking,
+    collect_histograms,
+    collect_updates,
+    evaluate_request,
+    train_request,
+)
+from aggregator.exchange import Exchange
+from aggregator.federation import Federation
+from aggregator.gates.model_gate import judged
+from aggregator.gates.update_gate import faults_together, norm_of
+from aggregator.run_state import AcceptedModel, Phase, RunState, StateFile
+from aggregator.vectors import Vectors
+from schemas.audit.events import CheckpointStored, Facts, Quarantined, RoundMoved, VerdictGiven
+from schemas.checkpoint import CheckpointManifest, Source
+from schemas.errors import QuorumLost
+from schemas.names import digest_of
+from schemas.plan import TrainingPlan
+from schemas.update import Request
+from schemas.wire.layout import Layout
+
+_log = logging.getLogger(__name__)
+
+EDGES: Mapping[Phase, tuple[Phase, ...]] = {
+    "opened": ("collected", "abandoned"),
+    "collected": ("screened", "abandoned"),
+    "screened": ("combined",),
+    "combined": ("judged", "provisional"),
+    "judged": ("accepted", "rolled-back", "provisional"),
+    "accepted": ("opened",),
+    "rolled-back": ("opened",),
+    "provisional": ("opened",),
+    "abandoned": ("opened",),
+}
+"""Every move that a round may make; the last four end it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What every step of one run may use."""
+
+    federation: Federation
+    exchange: Exchange
+    plan: TrainingPlan
+    layout: Layout
+    folder: Path
+    observe: Callable[[Facts], None]
+
+    @property
+    def states(self) -> StateFile:
+        """The saved states."""
+        return StateFile(self.folder / "states.jsonl")
+
+    @property
+    def vectors(self) -> Vectors:
+        """The server optimizer's arrays."""
+        return Vectors(self.folder / "server", self.layout, self.federation.store)
+
+    def spool(self, round_number: int) -> Spool:
+        """The updates of one round."""
+        return Spool(self.folder / "spool" / f"{round_number:06d}", self.layout)
+
+    def note(self, *facts: Facts) -> None:
+        """Write events to the journal and show them to who watches."""
+        self.federation.journal.append(*facts)
+        for one in facts:
+            self.observe(one)
+
+
+def conducted(run: Run, state: RunState) -> RunState:
+    """Take a run from its saved state to its end and return the last state.
+
+    Raises:
+        QuorumLost: a round was abandoned; the run may be resumed.
+    """
+    while not is_over(run.plan, state):
+        state = moved(run, state, STEPS[state.phase](run, state))
+        if state.phase == "abandoned":
+            raise _quorum_lost(run, state)
+    return state
+
+
+def is_over(plan: TrainingPlan, state: RunState) -> bool:
+    """Say whether the run has ended: every round is done, or too many candidates in a row were rejected."""
+    ended = state.phase in {"accepted", "rolled-back", "provisional"}
+    return ended and (state.round >= plan.rounds or state.rejections >= plan.gate.max_rejections)
+
+
+def moved(run: Run, source: RunState, target: RunState) -> RunState:
+    """Save the next state and write its edge to the journal.
+
+    Raises:
+        AssertionError: the table has no such edge.
+    """
+    if target.phase not in EDGES[source.phase]:
+        message = f"no edge from {source.phase} to {target.phase}"
+        raise AssertionError(message)
+    run.states.save(target)
+    run.note(
+        RoundMoved(run=target.run, round=target.round, source=source.phase, target=target.phase)
+    )
+    if target.phase in {"accepted", "rolled-back", "provisional", "abandoned"}:
+        run.vectors.keep({*_arrays_of(target)})
+        if target.phase != "abandoned":
+            run.spool(target.round).clear()
+        run.federation.journal.seal()
+    return target
+
+
+def _open_next(run: Run, state: RunState) -> RunState:
+    """Open the next round from the server's arrays; an abandoned round is opened again, with the same requests."""
+    again = state.phase == "abandoned"
+    return state.model_copy(
+        update={
+            "round": state.round if again else state.round + 1,
+            "phase": "opened",
+            "issued": state.issued if again else run.federation.clock(),
+            "sources": (),
+            "candidate": None,
+            "histograms": (),
+            "verdict": None,
+        }
+    )
+
+
+def _collect(run: Run, state: RunState) -> RunState:
+    """Ask for updates; each is checked alone and spooled as it comes."""
+    request = train_request(run.federation, run.plan, state)
+    spool = run.spool(state.round)
+    collect_updates(_asking(run, request), spool, body=run.vectors.content(state.server.iterate))
+    return state.model_copy(update={"phase": "collected"})
+
+
+def _screen(run: Run, state: RunState) -> RunState:
+    """Check the spooled updates against each other; leave the faulty out, and the round if too few are left."""
+    spool = run.spool(state.round)
+    faults = faults_together(
+        {site: norm_of(spool.body(site), run.layout) for site in spool.sites()}
+    )
+    for site, fault in sorted(faults.items()):
+        run.note(
+            Quarantined(
+                run=state.run, round=state.round, site=site, check=fault.check, reason=fault.reason
+            )
+        )
+    sources = tuple(
+        Source(site=site, update=digest_of(spool.body(site)), weight=declared.weight)
+        for site in spool.sites()
+        if site not in faults and (declared := run.plan.site(site)) is not None
+    )
+    if len(sources) < run.plan.participation.quorum:
+        return state.model_copy(update={"phase": "abandoned", "sources": sources})
+    return state.model_copy(update={"phase": "screened", "sources": sources})
+
+
+def _combine(run: Run, state: RunState) -> RunState:
+    """Fold the updates in site order, step the server optimizer, and store the candidate."""
+    weights = {one.site: one.weight for one in state.sources}
+    aggregation = run.plan.aggregation
+    delta = combined(run.spool(state.round), weights, aggregation=aggregation)
+    server = stepped(
+        run.vectors.loaded(state.server), delta, aggregation=aggregation, round=state.round
+    )
+    model = candidate(server)
+    manifest = CheckpointManifest(
+        arrays=run.vectors.digest(model),
+        federation=run.federation.config.federation,
+        run=state.run,
+        plan=state.plan,
+        contract=run.plan.contract.pinned or "",
+        round=state.round,
+        parent=state.server.iterate,
+        sources=state.sources,
+        kind="candidate",
+        created=state.issued,
+    )
+    run.federation.store.put(manifest, run.layout, model)
+    run.federation.registry.insert(manifest, status="provisional")
+    run.note(
+        CheckpointStored(
+            run=state.run, round=state.round, manifest=manifest.digest, arrays=manifest.arrays
+        )
+    )
+    return state.model_copy(
+        update={
+            "phase": "combined",
+            "server": run.vectors.saved(server),
+            "candidate": manifest.arrays,
+        }
+    )
+
+
+def _judge(run: Run, state: RunState) -> RunState:
+    """Ask for evaluations of the candidate at the plan's judged rounds, and give a verdict."""
+    if state.round not in run.plan.evaluation.rounds or state.candidate is None:
+        return state.model_copy(update={"phase": "provisional"})
+    request = evaluate_request(run.federation, run.plan, state, candidate=state.candidate)
+    body = run.federation.store.arrays(state.candidate)
+    histograms = collect_histograms(_asking(run, request), body=body)
+    verdict = judged(
+        {one.site: one.histogram for one in histograms},
+        {one.site: one.histogram for one in state.accepted.histograms} or None,
+        gate=run.plan.gate,
+        noise_multiplier=run.plan.evaluation.noise_multiplier,
+        binding=(state.round, state.candidate, state.accepted.arrays),
+    )
+    run.note(VerdictGiven(run=state.run, verdict=verdict))
+    return state.model_copy(
+        update={"phase": "judged", "histograms": histograms, "verdict": verdict}
+    )
+
+
+def _settle(run: Run, state: RunState) -> RunState:
+    """Act on the verdict: accept, roll back, or go on without deciding."""
+    if state.verdict is None or state.candidate is None:
+        message = "a judged state without a verdict"
+        raise AssertionError(message)
+    run.federation.registry.settle(
+        state.run, round=state.round, arrays=state.candidate, status=state.verdict.outcome
+    )
+    match state.verdict.outcome:
+        case "accepted":
+            accepted = AcceptedModel(
+                arrays=state.candidate,
+                round=state.round,
+                server=state.server,
+                histograms=state.histograms,
+            )
+            update = {"phase": "accepted", "accepted": accepted, "rejections": 0}
+        case "rejected":
+            update = {
+                "phase": "rolled-back",
+                "server": state.accepted.server,
+                "rejections": state.rejections + 1,
+            }
+        case "inconclusive":
+            update = {"phase": "provisional"}
+    return state.model_copy(update=update)
+
+
+STEPS: Mapping[Phase, Callable[[Run, RunState], RunState]] = {
+    "opened": _collect,
+    "collected": _screen,
+    "screened": _combine,
+    "combined": _judge,
+    "judged": _settle,
+    "accepted": _open_next,
+    "rolled-back": _open_next,
+    "provisional": _open_next,
+    "abandoned": _open_next,
+}
+
+
+def _asking(run: Run, request: Request) -> Asking:
+    return Asking(
+        federation=run.federation,
+        exchange=run.exchange,
+        plan=run.plan,
+        layout=run.layout,
+        request=request,
+        roster=run.federation.roster(),
+        observe=run.observe,
+    )
+
+
+def _arrays_of(state: RunState) -> list[str]:
+    servers = (state.server, state.accepted.server)
+    named = [name for one in servers for name in (one.iterate, one.velocity, one.average)]
+    return [name for name in named if name is not None]
+
+
+def _quorum_lost(run: Run, state: RunState) -> QuorumLost:
+    _log.warning("run %s round %d abandoned", state.run, state.round)
+    needed = run.plan.participation.quorum
+    message = (
+        f"round {state.round} abandoned: {len(state.sources)} usable updates came, "
+        f"the plan needs {needed}; the accepted model of round {state.accepted.round} stands"
+    )
+    next_step = "see the refusals in the journal, then go on: consilium run PLAN --resume RUN …"
+    return QuorumLost(message, next_step=next_step)

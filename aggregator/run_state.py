@@ -1,0 +1,124 @@
+"""A run's state: one value, saved before it is acted on.
+
+* States are appended to one file; the last whole line is the present. A torn line was never acted
+  on.
+* Everything that a resumed run needs is named here by digest.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pydantic import Field
+
+from schemas.base import Record
+from schemas.checkpoint import Source
+from schemas.errors import IntegrityLost, InvalidRecord
+from schemas.files import sync_folder
+from schemas.gate import Verdict
+from schemas.names import Digest, Moment, Name, SiteName
+from schemas.update import Histogram
+
+Phase: TypeAlias = Literal[
+    "opened",
+    "collected",
+    "screened",
+    "combined",
+    "judged",
+    "accepted",
+    "rolled-back",
+    "provisional",
+    "abandoned",
+]
+
+
+class SiteHistogram(Record):
+    """One site's answer to an evaluation."""
+
+    site: SiteName
+    histogram: Histogram
+
+
+class ServerArrays(Record):
+    """The server optimizer's arrays by digest: what the next round starts from."""
+
+    iterate: Digest
+    velocity: Digest | None = None
+    average: Digest | None = None
+    averaged: int = Field(default=0, ge=0)
+
+
+class AcceptedModel(Record):
+    """The last accepted model, and the state to which a rejection rolls back. Round 0 is the initial one."""
+
+    arrays: Digest
+    round: int = Field(ge=0)
+    server: ServerArrays
+    histograms: tuple[SiteHistogram, ...] = ()
+
+
+class RunState(Record):
+    """Where a run stands."""
+
+    run: Name
+    plan: Digest
+    round: int = Field(ge=0)
+    phase: Phase
+    issued: Moment
+    """When this round's requests were first made; a resumed round sends the same bytes."""
+    server: ServerArrays
+    accepted: AcceptedModel
+    sources: tuple[Source, ...] = ()
+    """This round's usable updates, after screening."""
+    candidate: Digest | None = None
+    histograms: tuple[SiteHistogram, ...] = ()
+    verdict: Verdict | None = None
+    rejections: int = Field(default=0, ge=0)
+    """In a row."""
+
+
+class StateFile:
+    """The states of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def last(self) -> RunState | None:
+        """Return the present state; None before the first.
+
+        Raises:
+            IntegrityLost: the file holds something else than states.
+        """
+        if not self._path.exists():
+            return None
+        whole, _, _ = self._path.read_bytes().rpartition(b"\n")
+        if not whole:
+            return None
+        try:
+            return RunState.from_canonical(whole.rpartition(b"\n")[2])
+        except InvalidRecord:
+            message = "run refused: its last saved state cannot be read"
+            raise IntegrityLost(
+                message, next_step="restore the aggregator's home from a backup"
+            ) from None
+
+    def save(self, state: RunState) -> None:
+        """Append a state; it is on disk when this returns."""
+        new = not self._path.exists()
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("ab+") as file:
+            _drop_torn_line(file.fileno(), self._path)
+            file.write(state.canonical() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if new:
+            sync_folder(self._path.parent)
+
+
+def _drop_torn_line(descriptor: int, path: Path) -> None:
+    """Cut what a crash left after the last whole line."""
+    size = os.fstat(descriptor).st_size
+    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
+        return
+    content = path.read_bytes()
+    os.ftruncate(descriptor, content.rfind(b"\n") + 1)

@@ -1,0 +1,87 @@
+"""The server optimizer's arrays on disk, by digest, for as long as a run may need them.
+
+* Arrays that are a stored checkpoint already are not written twice.
+"""
+
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from aggregator.aggregation.algorithms import ServerState
+from aggregator.aggregation.spool import Vector
+from aggregator.checkpoints.store import CheckpointStore, written
+from aggregator.run_state import ServerArrays
+from schemas.errors import CheckpointDamaged
+from schemas.files import write_durably
+from schemas.names import Digest, digest_of
+from schemas.wire.arrays import flat_values
+from schemas.wire.layout import Layout
+
+
+class Vectors:
+    """A folder of arrays files of one layout, beside a store of checkpoints."""
+
+    def __init__(self, folder: Path, layout: Layout, store: CheckpointStore) -> None:
+        self._folder, self._layout, self._store = folder, layout, store
+
+    def content(self, digest: Digest) -> bytes:
+        """Return an arrays file.
+
+        Raises:
+            CheckpointDamaged: missing, or other bytes than the digest names.
+        """
+        path = self._path(digest)
+        if not path.exists():
+            return self._store.arrays(digest)
+        content = path.read_bytes()
+        if digest_of(content) != digest:
+            message = "run refused: the server's arrays differ from their digest"
+            raise CheckpointDamaged(
+                message, next_step="restore the aggregator's home from a backup"
+            )
+        return content
+
+    def digest(self, vector: Vector) -> Digest:
+        """Name a vector as its arrays file would be named."""
+        return digest_of(memoryview(written(self._layout, vector)))
+
+    def loaded(self, arrays: ServerArrays) -> ServerState:
+        """Return the server optimizer's state that these digests name.
+
+        Raises:
+            CheckpointDamaged: as for `content`.
+        """
+        return ServerState(
+            iterate=self._vector(arrays.iterate),
+            velocity=None if arrays.velocity is None else self._vector(arrays.velocity),
+            average=None if arrays.average is None else self._vector(arrays.average),
+            averaged=arrays.averaged,
+        )
+
+    def saved(self, state: ServerState) -> ServerArrays:
+        """Put the server optimizer's state on disk and name it."""
+        return ServerArrays(
+            iterate=self._put(state.iterate),
+            velocity=None if state.velocity is None else self._put(state.velocity),
+            average=None if state.average is None else self._put(state.average),
+            averaged=state.averaged,
+        )
+
+    def keep(self, digests: AbstractSet[Digest]) -> None:
+        """Delete the arrays that no saved state can need any more."""
+        if self._folder.exists():
+            for path in self._folder.iterdir():
+                if f"sha256:{path.stem}" not in digests:
+                    path.unlink()
+
+    def _vector(self, digest: Digest) -> Vector:
+        return flat_values(self.content(digest), self._layout)
+
+    def _put(self, vector: Vector) -> Digest:
+        content = memoryview(written(self._layout, vector))
+        digest = digest_of(content)
+        if not self._store.holds(digest) and not self._path(digest).exists():
+            write_durably(self._path(digest), content)
+        return digest
+
+    def _path(self, digest: Digest) -> Path:
+        return self._folder / f"{digest.removeprefix('sha256:')}.safetensors"

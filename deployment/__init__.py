@@ -1,0 +1,1 @@
+"""What runs the parts: commands, the embedded federation and the demonstration."""

@@ -1,0 +1,24 @@
+"""The `consilium` command: what needs both sides of a federation, or neither."""
+
+import sys
+
+import typer
+
+from deployment.cli import demo, init_weights, run
+from schemas.command_line import run as run_command
+
+app = typer.Typer(
+    name="consilium",
+    help="Train one imaging model across hospitals; no image leaves a hospital.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+app.command("init-weights")(init_weights.init_weights)
+app.command("run")(run.run)
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Run the command line."""
+    sys.exit(run_command(app))

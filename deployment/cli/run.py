@@ -1,0 +1,113 @@
+"""`consilium run`: conduct a run over homes on this machine."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from aggregator.runs import started
+from aggregator.runs import stored as stored_run
+from deployment.embedded.federation import EmbeddedFederation, opened
+from deployment.material import read_material
+from deployment.outcome import RoundOutcome, round_outcomes
+from schemas.audit.events import Facts, RoundMoved, VerdictGiven
+from schemas.command_line import say_json, say_refusal
+from schemas.errors import NothingAccepted
+from schemas.names import Name
+from schemas.plan import TrainingPlan
+
+_ENDS = {"accepted", "rolled-back", "provisional", "abandoned"}
+
+
+def run(
+    plan: Annotated[
+        Path, typer.Argument(metavar="PLAN", help="The plan's TOML file, pinned by init-weights.")
+    ],
+    aggregator: Annotated[
+        Path, typer.Option("--aggregator", metavar="DIR", help="The aggregator's home.")
+    ],
+    node: Annotated[
+        list[Path], typer.Option("--node", metavar="DIR", help="A node's home; once for each.")
+    ],
+    resume: Annotated[
+        str, typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run.")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Conduct a run of a plan with every silo in this process, each in its own home.
+
+    Nodes that are not yet enrolled with the aggregator are enrolled on the spot, since one person
+    holds all the homes.
+
+    Example: consilium run demo.plan.toml --aggregator agg --node north --node south
+    """
+    material = read_material(plan)
+    with opened(aggregator, node) as federation:
+        for error in federation.left_out:
+            say_refusal(error)
+        name = resume or started(federation.federation, material)
+        outcomes = conducted(federation, material.plan, name)
+        _, state = stored_run(federation.federation, name)
+    if json:
+        say_json(
+            {
+                "run": name,
+                "accepted_round": state.accepted.round or None,
+                "rounds": [one.model_dump(mode="json") for one in outcomes],
+            }
+        )
+    else:
+        say_rounds(outcomes)
+        typer.echo(f"Run {name} ended. Write its report: aggregator audit report --home DIR")
+    if state.accepted.round == 0:
+        message = "run ended without an accepted model: no candidate passed the gate"
+        raise NothingAccepted(
+            message, next_step="read the verdicts: aggregator audit report --home DIR"
+        )
+
+
+def conducted(federation: EmbeddedFederation, plan: TrainingPlan, name: Name) -> list[RoundOutcome]:
+    """Conduct a run with a progress bar on standard error, and return how its rounds ended."""
+    with _progress(plan) as observe:
+        federation.conducted(name, observe=observe)
+    return round_outcomes(federation.federation.journal.events(), name)
+
+
+def say_rounds(outcomes: list[RoundOutcome]) -> None:
+    """Print the verdict of every round that was judged or abandoned."""
+    for one in outcomes:
+        if one.verdict != "provisional":
+            typer.echo(f"Round {one.round}: {one.verdict}. {one.reason}")
+    provisional = sum(one.verdict == "provisional" for one in outcomes)
+    if provisional:
+        typer.echo(
+            f"{provisional} rounds in between are provisional: the plan does not judge them."
+        )
+
+
+@contextmanager
+def _progress(plan: TrainingPlan) -> Iterator[Callable[[Facts], None]]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+    )
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("Training", total=plan.rounds)
+
+        def observe(facts: Facts) -> None:
+            match facts:
+                case RoundMoved(target=target) if target in _ENDS:
+                    bar.advance(task)
+                case VerdictGiven(verdict=verdict):
+                    bar.update(
+                        task, description=f"Training ({verdict.outcome} in round {verdict.round})"
+                    )
+                case _:
+                    pass
+
+        yield observe

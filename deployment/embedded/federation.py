@@ -1,0 +1,102 @@
+"""A whole federation in this process: every silo with its own home, the real apps between them.
+
+* Whoever calls this owns all the homes, so enrolment is done on the spot: each node is handed the
+  root key and roster.
+* A home that cannot be opened leaves its site out, with the reason; the others go on.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from flwr.app import Context
+from flwr.clientapp import ClientApp
+
+from aggregator.exchange import Exchange
+from aggregator.federation import Federation
+from aggregator.federation import opened as opened_federation
+from aggregator.flower import server_app
+from aggregator.run_state import RunState
+from aggregator.runs import conduct
+from deployment.embedded import engine
+from hospital_node.config import Membership
+from hospital_node.flower import client_app
+from hospital_node.node import Node
+from hospital_node.node import opened as opened_node
+from hospital_node.session import answer
+from schemas.audit.events import Facts
+from schemas.errors import FederationError, InputRefused
+from schemas.names import Name, SiteName
+from schemas.wire.packet import Packet
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedFederation:
+    """An aggregator and its nodes, all open and enrolled."""
+
+    federation: Federation
+    nodes: dict[SiteName, Node]
+    left_out: tuple[FederationError, ...]
+    """Why a home was not opened, for each that was not."""
+
+    def conducted(
+        self, run: Name, *, observe: Callable[[Facts], None], workers: int = 2
+    ) -> RunState:
+        """Conduct a run to its end over Flower's apps.
+
+        Raises:
+            FederationError: as `aggregator.runs.conduct`.
+        """
+        ended: list[RunState] = []
+
+        def lead(exchange: Exchange, _: Context) -> None:
+            ended.append(conduct(self.federation, run, exchange, observe))
+
+        clients = {site: _client(node) for site, node in self.nodes.items()}
+        engine.run(server_app.build(lead), clients, workers=workers)
+        return ended[0]
+
+
+@contextmanager
+def opened(aggregator: Path, nodes: Sequence[Path]) -> Iterator[EmbeddedFederation]:
+    """Open all homes and enrol every node with the aggregator.
+
+    Raises:
+        HomeRefused: the aggregator's home cannot be opened.
+        InputRefused: two homes are of the same site.
+    """
+    with ExitStack() as stack:
+        federation = stack.enter_context(opened_federation(aggregator, command="run"))
+        found: dict[SiteName, Node] = {}
+        left_out: list[FederationError] = []
+        for home in nodes:
+            try:
+                node = stack.enter_context(opened_node(home, command="run"))
+                if node.config.site in found:
+                    message = f"home refused: two homes are of the site {node.config.site}"
+                    raise InputRefused(message, next_step="name each site's home once")
+                federation.enrol(node.config.site, node.key.public)
+                found[node.config.site] = node
+            except InputRefused:
+                raise
+            except FederationError as error:
+                left_out.append(error)
+        root, roster = federation.roster_envelope()
+        membership = Membership(
+            federation=federation.config.federation, root=root, roster=roster.decode()
+        )
+        for site, node in list(found.items()):
+            try:
+                node.join(membership)
+            except FederationError as error:
+                left_out.append(error)
+                del found[site]
+        yield EmbeddedFederation(federation, found, tuple(left_out))
+
+
+def _client(node: Node) -> ClientApp:
+    def answer_of(_: Context) -> Callable[[Packet], Packet]:
+        return lambda packet: answer(node, packet)
+
+    return client_app.build(answer_of)

@@ -1,0 +1,1 @@
+"""What a hospital installs: its cohort, its training, its privacy and its records."""

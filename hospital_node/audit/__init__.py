@@ -1,0 +1,1 @@
+"""What a node writes into its journal."""

@@ -1,0 +1,26 @@
+"""The `hospital-node` command."""
+
+import sys
+
+import typer
+
+from hospital_node.cli import audit, budget, cohort, init, policy
+from schemas.command_line import run
+
+app = typer.Typer(
+    name="hospital-node",
+    help="A hospital's node: its cohort, its policy, its privacy account and its journal.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+app.command("init")(init.init)
+app.add_typer(cohort.app, name="cohort")
+app.add_typer(policy.app, name="policy")
+app.add_typer(budget.app, name="budget")
+app.add_typer(audit.app, name="audit")
+
+
+def main() -> None:
+    """Run the command line."""
+    sys.exit(run(app))

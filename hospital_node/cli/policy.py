@@ -1,0 +1,155 @@
+"""`hospital-node policy`: what this hospital allows."""
+
+from typing import Annotated
+
+import typer
+
+from hospital_node.cli.options import Approver, Home, Json, PlanFile, read_plan
+from hospital_node.config import NodeHome
+from hospital_node.node import opened
+from hospital_node.policy import Approval, Limit, approve, load_policy, set_limit
+from hospital_node.privacy.forecast import Forecast, forecast
+from hospital_node.privacy.ledger import Ledger
+from schemas.audit.events import LimitSet, PlanApproved
+from schemas.command_line import say_json
+from schemas.errors import BudgetExceeded, InputRefused
+from schemas.plan import PatientPrivacy, TrainingPlan
+
+app = typer.Typer(help="What this hospital allows: approved plans and the cap on epsilon.")
+
+
+@app.command("approve")
+def approve_plan(
+    plan: PlanFile,
+    home: Home,
+    approver: Approver,
+    without_privacy: Annotated[
+        bool,
+        typer.Option("--without-privacy", help="Allow a plan that gives patients no guarantee."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Approve a plan by its digest. The node then trains from its own copy of it.
+
+    A plan that would pass the cap in its first round is refused; one that would pass it later is
+    approved with a warning.
+
+    Example: hospital-node policy approve chest-xray.plan.toml --home /srv/consilium --approver "A.
+    Steward, DPO"
+    """
+    wanted = read_plan(plan)
+    with opened(home, command="policy-approve") as node:
+        if wanted.site(node.config.site) is None:
+            message = "plan refused: it does not name this site"
+            raise InputRefused(message, next_step="ask the study lead to add the site to the plan")
+        ahead = _forecast(node.home, wanted)
+        if ahead.refused == 1:
+            first = ahead.rounds[0]
+            raise BudgetExceeded(
+                before=max(ahead.before.train, ahead.before.validation),
+                after=max(first.train, first.validation),
+                limit=ahead.limit,
+                delta=ahead.delta,
+            )
+        approval = Approval(
+            plan=wanted.digest,
+            approver=approver,
+            approved=node.clock(),
+            without_privacy=without_privacy,
+        )
+        approve(node.home, wanted, approval)
+        private = isinstance(wanted.privacy, PatientPrivacy)
+        node.journal.append(
+            PlanApproved(
+                plan=wanted.digest,
+                approver=approver,
+                epsilon_limit=ahead.limit if private else None,
+                delta=ahead.delta,
+            )
+        )
+    if json:
+        say_json({"plan": wanted.digest, "approver": approver, "refused_round": ahead.refused})
+        return
+    typer.echo(f"Approved {wanted.name} as {wanted.digest}, by {approver}.")
+    typer.echo(_cost(wanted, ahead))
+
+
+@app.command("limit")
+def limit_epsilon(
+    home: Home,
+    approver: Approver,
+    epsilon: Annotated[float | None, typer.Option(help="Largest epsilon of any patient.")] = None,
+    delta: Annotated[float | None, typer.Option(help="Delta at which epsilon is held.")] = None,
+) -> None:
+    """Change the cap. What was spent stays spent; raising the cap weakens every patient's guarantee.
+
+    Example: hospital-node policy limit --home /srv/consilium --epsilon 4 --approver "A. Steward,
+    DPO"
+    """
+    with opened(home, command="policy-limit") as node:
+        old = load_policy(node.home).limit
+        new = (
+            Limit.model_validate(
+                {
+                    "epsilon": old.epsilon if epsilon is None else epsilon,
+                    "delta": old.delta if delta is None else delta,
+                }
+            )
+            if _fits(epsilon, delta)
+            else old
+        )
+        set_limit(node.home, new)
+        node.journal.append(LimitSet(approver=approver, epsilon=new.epsilon, delta=new.delta))
+    typer.echo(f"The cap is epsilon {new.epsilon:g} at delta {new.delta:g} (was {old.epsilon:g}).")
+
+
+@app.command("show")
+def show(home: Home, json: Json = False) -> None:
+    """Show the cap and the approved plans.
+
+    Example: hospital-node policy show --home /srv/consilium
+    """
+    policy = load_policy(NodeHome(home))
+    if json:
+        say_json(policy.model_dump(mode="json"))
+        return
+    typer.echo(f"Cap: epsilon {policy.limit.epsilon:g} at delta {policy.limit.delta:g}")
+    for one in policy.approvals:
+        extra = ", WITHOUT PRIVACY" if one.without_privacy else ""
+        typer.echo(f"Approved: {one.plan} by {one.approver} at {one.approved}{extra}")
+    if not policy.approvals:
+        typer.echo("No plan is approved.")
+
+
+def _fits(epsilon: float | None, delta: float | None) -> bool:
+    """Refuse a cap that is none.
+
+    Raises:
+        InputRefused: epsilon not above 0, or delta not in (0, 0.01].
+    """
+    if (epsilon is not None and not 0 < epsilon < float("inf")) or (
+        delta is not None and not 0 < delta <= 0.01
+    ):
+        message = "limit refused: epsilon must be above 0, and delta above 0 and at most 0.01"
+        raise InputRefused(message, next_step="choose both within these bounds")
+    return True
+
+
+def _forecast(home: NodeHome, plan: TrainingPlan) -> Forecast:
+    limit = load_policy(home).limit
+    with Ledger(home.ledger) as ledger:
+        return forecast(plan, ledger.entries(), limit=limit.epsilon, delta=limit.delta)
+
+
+def _cost(plan: TrainingPlan, ahead: Forecast) -> str:
+    if not ahead.rounds:
+        return f"{plan.name} GIVES PATIENTS NO PRIVACY GUARANTEE; nothing is charged."
+    last = ahead.rounds[-1]
+    text = (
+        f"Epsilon would rise from {max(ahead.before.train, ahead.before.validation):.3f} to "
+        f"{last.train:.3f} (train) and {last.validation:.3f} (validation) "
+        f"at delta {ahead.delta:g}; the cap is {ahead.limit:g}."
+    )
+    if ahead.refused is not None:
+        text += f" Round {ahead.refused} and those after it will be refused."
+    return text

@@ -1,0 +1,1 @@
+"""From a source of DICOM to a cohort that training can open."""

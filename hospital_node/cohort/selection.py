@@ -1,0 +1,92 @@
+"""Which of the images that were read stand in the cohort.
+
+* The choice does not depend on the order in which files come.
+* One SOP instance UID with two images, or one image under two patients or labels, tells that
+  something is wrong: all of them are refused. The same image twice of the same patient is used
+  once.
+* Of a patient with too many images, the first in the order of image digests are used.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from schemas.manifest import ImageRow
+
+__all__ = ["Arrival", "Selection", "selected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An image with its label, and where its pixels wait."""
+
+    row: ImageRow
+    position: int
+    instance: str = field(repr=False)
+    """The file's own UID, which must not be stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The images of the cohort by digest, and the codes of those left out."""
+
+    used: tuple[Arrival, ...]
+    refused: tuple[str, ...]
+
+
+def selected(arrivals: Sequence[Arrival], *, max_images_per_patient: int) -> Selection:
+    """Choose the images of the cohort."""
+    refused: list[str] = []
+    kept = list(arrivals)
+    for code, leave in (
+        ("instance-repeated", _ambiguous),
+        ("duplicate-contradicts", _contradicting),
+        ("duplicate", _repeated),
+    ):
+        kept = _without(kept, leave(kept), code, refused)
+    kept.sort(key=lambda one: one.row.image)
+    over = (one for group in _grouped(kept, _patient) for one in group[max_images_per_patient:])
+    kept = _without(kept, over, "over-patient-limit", refused)
+    return Selection(tuple(kept), tuple(refused))
+
+
+def _without(
+    kept: Sequence[Arrival], leave: Iterable[Arrival], code: str, refused: list[str]
+) -> list[Arrival]:
+    left = {one.position for one in leave}
+    refused.extend(code for _ in left)
+    return [one for one in kept if one.position not in left]
+
+
+def _ambiguous(arrivals: Sequence[Arrival]) -> Iterable[Arrival]:
+    for group in _grouped(arrivals, lambda one: one.instance):
+        if len({one.row.image for one in group}) > 1:
+            yield from group
+
+
+def _contradicting(arrivals: Sequence[Arrival]) -> Iterable[Arrival]:
+    for group in _grouped(arrivals, _image):
+        if len({(one.row.patient, one.row.label) for one in group}) > 1:
+            yield from group
+
+
+def _repeated(arrivals: Sequence[Arrival]) -> Iterable[Arrival]:
+    for group in _grouped(arrivals, _image):
+        yield from group[1:]
+
+
+def _image(one: Arrival) -> str:
+    return one.row.image
+
+
+def _patient(one: Arrival) -> str:
+    return one.row.patient
+
+
+def _grouped(
+    arrivals: Sequence[Arrival], key: Callable[[Arrival], Hashable]
+) -> Iterable[list[Arrival]]:
+    groups: defaultdict[Hashable, list[Arrival]] = defaultdict(list)
+    for one in arrivals:
+        groups[key(one)].append(one)
+    return groups.values()

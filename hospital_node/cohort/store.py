@@ -1,0 +1,176 @@
+"""The stored cohort: written whole or not at all, and verified whenever it is opened.
+
+* HOME/cohort/<first 16 hex of the contract's digest>/ holds `contract.json`, `manifest.json`,
+  `findings.json` and `pixels.npy`. No file name, date, original identifier or attribute of a
+  patient is in it.
+* A cohort appears under its name after all of it is on disk. Replacing one moves the old one
+  aside first, so a crash between the two leaves no cohort, never a mixed one.
+* Opening compares the contract with its digest and the pixels with the manifest, over the very
+  map that is used.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hospital_node.cohort.contract_checks import Finding, Findings
+from schemas.contract import DataContract
+from schemas.errors import CohortChanged, CohortRefused, InvalidRecord
+from schemas.files import sync_folder, write_durably
+from schemas.manifest import DatasetManifest, Part
+from schemas.names import Digest
+
+__all__ = ["Cohort", "cohort_folder", "open_cohort", "place", "stored_contracts", "workshop"]
+
+CONTRACT, MANIFEST, FINDINGS, PIXELS = (
+    "contract.json",
+    "manifest.json",
+    "findings.json",
+    "pixels.npy",
+)
+_HALF_DONE = ".ingesting-"
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """A cohort that has been verified against its manifest."""
+
+    contract: DataContract
+    manifest: DatasetManifest
+    findings: tuple[Finding, ...]
+    pixels: NDArray[np.float32]
+    """[images, height, width], read-only, normalised; row i is `manifest.rows[i]`."""
+
+    def rows(self, part: Part) -> NDArray[np.intp]:
+        """Return the rows of a part, in the manifest's order."""
+        listed = [index for index, row in enumerate(self.manifest.rows) if row.part == part]
+        return np.array(listed, dtype=np.intp)
+
+    def labels(self, part: Part) -> NDArray[np.int64]:
+        """Return the class of each row of a part."""
+        listed = [row.label for row in self.manifest.rows if row.part == part]
+        return np.array(listed, dtype=np.int64)
+
+    def patients(self, part: Part) -> NDArray[np.int64]:
+        """Return the patient of each row of a part, numbered from 0 in the order of pseudonyms."""
+        listed = [row.patient for row in self.manifest.rows if row.part == part]
+        number = {patient: index for index, patient in enumerate(sorted(set(listed)))}
+        return np.array([number[patient] for patient in listed], dtype=np.int64)
+
+
+def cohort_folder(store: Path, contract: Digest) -> Path:
+    """Return where the cohort of a contract stands."""
+    return store / contract.removeprefix("sha256:")[:16]
+
+
+def open_cohort(store: Path, contract: Digest) -> Cohort:
+    """Open and verify the cohort of a contract.
+
+    Raises:
+        CohortRefused: none was ingested under this contract.
+        CohortChanged: it is not, byte for byte, what was ingested.
+    """
+    folder = cohort_folder(store, contract)
+    if not folder.is_dir():
+        message = f"cohort refused: found none for contract {contract[:23]}, one is needed"
+        raise CohortRefused(
+            message, next_step="hospital-node cohort ingest --home DIR --contract FILE --source DIR"
+        )
+    try:
+        agreed = DataContract.from_canonical((folder / CONTRACT).read_bytes())
+        manifest = DatasetManifest.from_canonical((folder / MANIFEST).read_bytes())
+        findings = Findings.from_canonical((folder / FINDINGS).read_bytes())
+        pixels = np.load(folder / PIXELS, mmap_mode="r")
+    except (OSError, ValueError, InvalidRecord):
+        raise _changed("a file that is missing or damaged") from None
+    if agreed.digest != contract or manifest.contract != contract:
+        raise _changed("another contract")
+    shape = (len(manifest.rows), manifest.height, manifest.width)
+    if pixels.dtype != np.float32 or pixels.shape != shape:
+        raise _changed("pixels of another shape")
+    if _digest_of_file(folder / PIXELS) != manifest.pack:
+        raise _changed("other pixels than the manifest names")
+    return Cohort(agreed, manifest, findings.findings, pixels)
+
+
+def stored_contracts(store: Path) -> tuple[DataContract, ...]:
+    """Return the contracts that have a cohort here, by id and version.
+
+    Raises:
+        CohortChanged: one of them is missing or damaged.
+    """
+    if not store.is_dir():
+        return ()
+    folders = [folder for folder in store.iterdir() if not folder.name.startswith(".")]
+    try:
+        found = [
+            DataContract.from_canonical((folder / CONTRACT).read_bytes()) for folder in folders
+        ]
+    except (OSError, InvalidRecord):
+        raise _changed("a contract that is missing or damaged") from None
+    return tuple(sorted(found, key=lambda one: (one.id, one.version)))
+
+
+@contextmanager
+def workshop(store: Path) -> Iterator[Path]:
+    """Lend a folder beside the cohorts; what is not placed, and what a crash left, is removed."""
+    store.mkdir(parents=True, exist_ok=True)
+    for left in store.glob(f"{_HALF_DONE}*"):
+        shutil.rmtree(left)
+    folder = Path(tempfile.mkdtemp(dir=store, prefix=_HALF_DONE))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def place(
+    folder: Path,
+    store: Path,
+    *,
+    contract: DataContract,
+    manifest: DatasetManifest,
+    findings: tuple[Finding, ...],
+) -> None:
+    """Write the records beside the pixels in `folder`, and move it to its name in the store."""
+    write_durably(folder / CONTRACT, contract.canonical(), mode=0o600)
+    write_durably(folder / MANIFEST, manifest.canonical(), mode=0o600)
+    write_durably(folder / FINDINGS, Findings(findings=findings).canonical(), mode=0o600)
+    target = cohort_folder(store, contract.digest)
+    if target.exists():
+        old = Path(tempfile.mkdtemp(dir=store, prefix=_HALF_DONE))
+        target.rename(old / "old")
+        folder.rename(target)
+        sync_folder(store)
+        shutil.rmtree(old)
+    else:
+        folder.rename(target)
+        sync_folder(store)
+
+
+def seal_pixels(path: Path) -> Digest:
+    """Put a pixel file on disk for its owner alone, and name it."""
+    with path.open("rb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        os.fsync(file.fileno())
+    return _digest_of_file(path)
+
+
+def _digest_of_file(path: Path) -> Digest:
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def _changed(found: str) -> CohortChanged:
+    return CohortChanged(
+        f"cohort refused: found {found}, only what was ingested is allowed",
+        next_step="run again: hospital-node cohort ingest --home DIR --contract FILE --source DIR",
+    )

@@ -1,0 +1,146 @@
+"""A hospital's home directory: what stands where, and how it comes into being.
+
+node.toml        site name; written once
+policy.toml      what this hospital allows
+keys/            signing and pseudonym keys, mode 0600
+membership.json  the federation that this hospital joined, by its root key
+plans/           approved plans, by digest
+cohort/          images and manifests
+ledger.sqlite    the privacy account
+journal/         the audit log
+replies/         every reply that left, by request
+"""
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.base import Record
+from schemas.errors import HomeRefused, InputRefused, InvalidRecord
+from schemas.files import read_private, refuse_occupied, write_durably
+from schemas.names import Name, PublicKey, SiteName
+from schemas.wire.keys import SigningKey
+
+_NODE_TOML = """# This hospital's node. The site name stands in every message and report.
+site = "{site}"
+"""
+
+
+class NodeConfig(Record):
+    """The settings of a node."""
+
+    site: SiteName
+
+
+class Membership(Record):
+    """The federation that a hospital joined: the root key that it was given out of band, and the signed roster."""
+
+    federation: Name
+    root: PublicKey
+    roster: str
+    """The roster's envelope, as the root key signed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHome:
+    """The paths of a home directory."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """The settings file."""
+        return self.root / "node.toml"
+
+    @property
+    def policy(self) -> Path:
+        """The policy file."""
+        return self.root / "policy.toml"
+
+    @property
+    def signing_key(self) -> Path:
+        """The key that signs replies and the journal."""
+        return self.root / "keys" / "signing"
+
+    @property
+    def pseudonym_key(self) -> Path:
+        """The key under which patients are renamed and split."""
+        return self.root / "keys" / "pseudonym"
+
+    @property
+    def membership(self) -> Path:
+        """The federation joined."""
+        return self.root / "membership.json"
+
+    @property
+    def plans(self) -> Path:
+        """The approved plans."""
+        return self.root / "plans"
+
+    @property
+    def cohort(self) -> Path:
+        """The cohort store."""
+        return self.root / "cohort"
+
+    @property
+    def ledger(self) -> Path:
+        """The privacy ledger."""
+        return self.root / "ledger.sqlite"
+
+    @property
+    def journal(self) -> Path:
+        """The audit log."""
+        return self.root / "journal"
+
+    @property
+    def replies(self) -> Path:
+        """The replies that left."""
+        return self.root / "replies"
+
+
+def make_home(root: Path, *, site: str) -> NodeConfig:
+    """Write settings and fresh keys into a new or empty directory; the settings come last, so a half-made home is none.
+
+    Raises:
+        InputRefused: the site name does not fit.
+        HomeRefused: the directory holds something already.
+    """
+    try:
+        config = NodeConfig.from_toml(_NODE_TOML.format(site=site.replace('"', "")))
+    except InvalidRecord:
+        message = "site name refused: 1 to 63 letters, digits, - and _ are allowed"
+        raise InputRefused(message, next_step="choose a shorter or plainer --site") from None
+    home = NodeHome(root)
+    refuse_occupied(root)
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    SigningKey.generate().save(home.signing_key)
+    write_durably(home.pseudonym_key, secrets.token_bytes(32), mode=0o600)
+    write_durably(home.config, _NODE_TOML.format(site=config.site).encode())
+    return config
+
+
+def load_config(home: NodeHome) -> NodeConfig:
+    """Read the settings of an existing home.
+
+    Raises:
+        HomeRefused: not a node's home.
+    """
+    try:
+        return NodeConfig.from_toml(home.config.read_text(encoding="utf-8"))
+    except OSError:
+        message = f"home refused: {home.root.name} has no node.toml that can be read"
+        next_step = "make one: hospital-node init --home DIR --site NAME"
+        raise HomeRefused(message, next_step=next_step) from None
+
+
+def load_pseudonym_key(home: NodeHome) -> bytes:
+    """Read the key under which patients are renamed.
+
+    Raises:
+        HomeRefused: missing, readable by others, or not 32 bytes.
+    """
+    key = read_private(home.pseudonym_key)
+    if len(key) != 32:
+        message = f"key refused: pseudonym has {len(key)} bytes, only 32 are allowed"
+        raise HomeRefused(message, next_step="restore it from a backup")
+    return key

@@ -1,0 +1,1 @@
+"""Flower at the hospital: the only files of this side that import it."""

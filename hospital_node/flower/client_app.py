@@ -1,0 +1,50 @@
+"""The ClientApp: what Flower calls at a node, and the only place here that catches every exception.
+
+* One request, one reply; the work itself is `answer`'s, and keeps no state in Flower's context.
+* An exception that gets this far becomes Flower's error reply without its type, text or values.
+  The node's own log gets the type and the line of code, never the text: a library may have put a
+  patient's value there.
+"""
+
+import logging
+from collections.abc import Callable
+from types import TracebackType
+from typing import TypeAlias
+
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from hospital_node.flower.messages import failure, packet_of, reply
+from schemas.wire.packet import Packet
+
+AnswerOf: TypeAlias = Callable[[Context], Callable[[Packet], Packet]]
+"""Given Flower's context of this node, how it answers a packet."""
+
+_log = logging.getLogger(__name__)
+
+
+def build(answer_of: AnswerOf) -> ClientApp:
+    """Make the ClientApp that answers train and evaluate requests by `answer_of(context)`."""
+    app = ClientApp()
+
+    @app.train()
+    @app.evaluate()
+    def answered(request: Message, context: Context) -> Message:
+        try:
+            return reply(request, answer_of(context)(packet_of(request)))
+        except Exception as error:  # noqa: BLE001 - this side's edge: nothing of it may leave
+            place = _place(error.__traceback__)
+            _log.error("request failed: %s at %s", type(error).__name__, place)
+            return failure(request)
+
+    return app
+
+
+def _place(traceback: TracebackType | None) -> str:
+    """Name the line of code that raised."""
+    place = "an unknown line"
+    while traceback is not None:
+        module = traceback.tb_frame.f_globals.get("__name__", "unknown")
+        place = f"{module}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place

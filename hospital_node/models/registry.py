@@ -1,0 +1,131 @@
+"""From a plan's network to a module: the only way that a network comes into being.
+
+* Every value that training changes is a named float32 parameter; a module with a buffer, a batch
+  normalisation, a shared parameter or an in-place operation is refused by name.
+* The same specification, size and seed give the same arrays.
+* `Network.features` is fixed; whoever trains applies it once to a cohort and keeps the result.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from hospital_node.models.classification import Classifier, convolutional, densenet
+from hospital_node.models.fixed_features import FixedFeatures
+from hospital_node.models.initialisation import materialised
+from schemas.errors import ArraysRefused, InvalidRecord
+from schemas.network import ConvolutionalNetwork, DenseNet, GaborFourier, NetworkSpec
+from schemas.wire.arrays import Arrays
+
+Features: TypeAlias = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A trainable module, the fixed part before it, and what the module is fed."""
+
+    name: str
+    """Unique for specification and image size."""
+    module: nn.Module
+    """[batch, *shape] to logits, [batch]."""
+    features: Features
+    """[batch, 1, height, width] to [batch, *shape]; the identity where nothing is fixed."""
+    shape: tuple[int, ...]
+
+
+def build(spec: NetworkSpec, *, height: int, width: int, seed: int) -> Network:
+    """Build a plan's network with its initial arrays.
+
+    Raises:
+        InvalidRecord: the specification does not fit the image size, or the module breaks a rule of
+        this registry.
+    """
+    features: Features = _identity
+    shape: tuple[int, ...] = (1, height, width)
+    try:
+        match spec:
+            case ConvolutionalNetwork():
+                module = materialised(
+                    lambda: convolutional(spec, height=height, width=width), seed=seed
+                )
+            case DenseNet():
+                module = materialised(lambda: densenet(spec), seed=seed)
+            case GaborFourier():
+                features, shape = FixedFeatures(spec, height, width), (spec.features + 1,)
+                module = _zero_head(spec.features + 1)
+            case _:
+                assert_never(spec)
+    except ValueError as error:
+        message = f"network refused: {error}"
+        raise InvalidRecord(message, next_step="mend the plan's network") from error
+    name = f"{spec.kind}-{spec.digest.removeprefix('sha256:')[:16]}-{height}x{width}"
+    return Network(name, admitted(module), features, shape)
+
+
+def admitted(module: nn.Module) -> nn.Module:
+    """Return a module that keeps this registry's rules, in evaluation mode.
+
+    Raises:
+        InvalidRecord: names the layer that does not, and why.
+    """
+    fault = next(_faults(module), None)
+    if fault is not None:
+        message = f"network refused: {fault}; only named float32 parameters may change"
+        raise InvalidRecord(message, next_step="name another network in the plan")
+    return module.eval()
+
+
+def trainable_arrays(module: nn.Module) -> dict[str, NDArray[np.float32]]:
+    """Copy the trainable arrays out, by name."""
+    return {name: value.detach().numpy().copy() for name, value in module.named_parameters()}
+
+
+def load_arrays(module: nn.Module, arrays: Arrays) -> None:
+    """Copy arrays in.
+
+    Raises:
+        ArraysRefused: other names or shapes than the module's.
+    """
+    parameters = dict(module.named_parameters())
+    shapes = {name: tuple(value.shape) for name, value in parameters.items()}
+    if shapes != {name: array.shape for name, array in arrays.items()}:
+        message = "arrays refused: their names or shapes differ from the network's"
+        raise ArraysRefused(message, next_step="check that both sides use the same plan")
+    with torch.no_grad():
+        for name, value in parameters.items():
+            value.copy_(torch.from_numpy(np.array(arrays[name], dtype=np.float32)))
+
+
+def _faults(module: nn.Module) -> Iterator[str]:
+    owners: dict[int, str] = {}
+    for path, layer in module.named_modules(remove_duplicate=False):
+        label = f"{path} ({type(layer).__name__})"
+        if isinstance(layer, _BatchNorm):
+            yield f"{label} is a batch normalisation, which couples images"
+        if getattr(layer, "inplace", False):
+            yield f"{label} works in place"
+        for name, _ in layer.named_buffers(recurse=False):
+            yield f"{label} holds the buffer {name}"
+        for name, value in layer.named_parameters(recurse=False, remove_duplicate=False):
+            if value.dtype != torch.float32 or not value.requires_grad:
+                yield f"{label} holds {name}, which is not float32 or not trainable"
+            if owners.setdefault(id(value), label) != label:
+                yield f"{label} shares {name} with {owners[id(value)]}"
+
+
+def _zero_head(features: int) -> nn.Module:
+    """Make a linear head that starts at zero; its bias belongs to a constant feature."""
+    module = materialised(lambda: Classifier(nn.Linear(features, 1, bias=False)), seed=0)
+    for value in module.parameters():
+        nn.init.zeros_(value)
+    return module
+
+
+def _identity(images: Tensor) -> Tensor:
+    return images

@@ -1,0 +1,125 @@
+"""A hospital's node, opened: the one place of this side where files, keys and clock come together.
+
+* One command owns a home at a time.
+* Everything that a round needs is opened here and handed on as values or small ports.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hospital_node.config import (
+    Membership,
+    NodeConfig,
+    NodeHome,
+    load_config,
+    load_pseudonym_key,
+)
+from schemas.audit.events import HomeMade, SoftwareStarted
+from schemas.audit.journal import Journal
+from schemas.enrolment import Roster
+from schemas.errors import EnvelopeRefused
+from schemas.files import owned, write_durably
+from schemas.names import Digest, Moment, PublicKey, now
+from schemas.software import VERSION, code_identity
+from schemas.wire.envelope import opened as opened_envelope
+from schemas.wire.keys import SigningKey
+
+
+@dataclass(slots=True)
+class Node:
+    """An owned home with its keys, journal and clock."""
+
+    home: NodeHome
+    config: NodeConfig
+    key: SigningKey
+    pseudonym_key: bytes
+    journal: Journal
+    clock: Callable[[], Moment]
+    warm: dict[str, object] = field(default_factory=dict)
+    """What was costly to open, by digest: cohorts and the fixed features over them."""
+
+    @property
+    def cohort_folder(self) -> Path:
+        """The cohort store."""
+        return self.home.cohort
+
+    def membership(self) -> tuple[Membership, Roster]:
+        """Return the federation joined and its roster, verified under the root key.
+
+        Raises:
+            EnvelopeRefused: not enrolled yet, or the stored roster does not verify.
+        """
+        if not self.home.membership.exists():
+            message = "request refused: this hospital has not joined a federation"
+            raise EnvelopeRefused(message, next_step="enrol the hospital with its aggregator")
+        membership = Membership.from_canonical(self.home.membership.read_bytes())
+        return membership, _verified_roster(membership)
+
+    def join(self, membership: Membership) -> None:
+        """Store a federation's root key and roster, handed over out of band.
+
+        Raises:
+            EnvelopeRefused: another federation was joined before, the roster does not verify, is
+            older, or lacks us.
+        """
+        roster = _verified_roster(membership)
+        member = roster.member(self.config.site)
+        if member is None or member.key != self.key.public:
+            raise _not_joined("the roster does not name this site with this node's key")
+        if self.home.membership.exists():
+            known, before = self.membership()
+            if (known.federation, known.root) != (membership.federation, membership.root):
+                raise _not_joined("this hospital belongs to another federation")
+            if roster.serial < before.serial:
+                raise _not_joined("the roster is older than the one known here")
+        write_durably(self.home.membership, membership.canonical())
+
+
+def _verified_roster(membership: Membership) -> Roster:
+    roster = opened_envelope(membership.roster.encode(), Roster, key=membership.root)
+    if roster.federation != membership.federation:
+        raise _not_joined("the roster is of another federation")
+    return roster
+
+
+def _not_joined(found: str) -> EnvelopeRefused:
+    return EnvelopeRefused(
+        f"enrolment refused: {found}",
+        next_step="compare the aggregator's root key with the one you were given",
+    )
+
+
+@contextmanager
+def opened(
+    root: Path, *, command: str = "session", clock: Callable[[], Moment] = now
+) -> Iterator[Node]:
+    """Own a home, open its journal, and note which software starts.
+
+    Raises:
+        HomeRefused: not a home, in use, or a key that others can read.
+        JournalDamaged: the journal does not match its head.
+    """
+    home = NodeHome(root)
+    config = load_config(home)
+    with owned(root):
+        key = SigningKey.load(home.signing_key)
+        journal = Journal(home.journal, origin=f"site/{config.site}", key=key, clock=clock)
+        try:
+            if journal.is_empty:
+                journal.append(HomeMade(key=key.public))
+            journal.append(SoftwareStarted(command=command, version=VERSION, code=installed_code()))
+            yield Node(home, config, key, load_pseudonym_key(home), journal, clock)
+        finally:
+            journal.close()
+
+
+def installed_code() -> Digest:
+    """Name the installed code of this side."""
+    return code_identity(Path(__file__).parent)
+
+
+def public_key_of(root: Path) -> PublicKey:
+    """Return a node's public key without owning its home."""
+    return SigningKey.load(NodeHome(root).signing_key).public

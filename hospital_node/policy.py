@@ -1,0 +1,135 @@
+"""The hospital's policy: what it allows. It is local and is never sent.
+
+* An empty policy approves nothing. A plan is approved by digest, by a named person, one at a time.
+* The cap bounds what all plans together may spend of each patient's privacy.
+* A plan without privacy needs an approval that says so.
+* The node trains from its own copy of the approved plan, never from one that a message brings.
+"""
+
+import tomlkit
+from pydantic import Field
+
+from hospital_node.config import NodeHome
+from schemas.base import Record
+from schemas.errors import HomeRefused, InputRefused, PlanNotApproved, PrivacyRequired
+from schemas.files import write_durably
+from schemas.names import Digest, Moment, SiteName, Text
+from schemas.plan import NoPrivacy, PatientPrivacy, TrainingPlan
+
+DEFAULT_POLICY = """# What this hospital allows. Change it with: hospital-node policy --help
+
+[limit]
+# No patient's privacy loss may exceed epsilon at delta, over all plans, rounds and models together.
+epsilon = 8.0
+delta = 0.0001
+"""
+
+
+class Limit(Record):
+    """The cap on each patient's privacy loss."""
+
+    epsilon: float = Field(gt=0)
+    delta: float = Field(gt=0, le=0.01)
+
+
+class Approval(Record):
+    """One person's yes to one plan."""
+
+    plan: Digest
+    approver: Text = Field(min_length=1)
+    approved: Moment
+    without_privacy: bool = False
+
+
+class Policy(Record):
+    """What this hospital allows."""
+
+    limit: Limit
+    approvals: tuple[Approval, ...] = ()
+
+
+def load_policy(home: NodeHome) -> Policy:
+    """Read the policy.
+
+    Raises:
+        HomeRefused: the file cannot be read.
+        InvalidRecord: it does not fit.
+    """
+    try:
+        return Policy.from_toml(home.policy.read_text(encoding="utf-8"))
+    except OSError:
+        message = "policy refused: policy.toml cannot be read"
+        raise HomeRefused(message, next_step="restore it, or make a new home") from None
+
+
+def approve(home: NodeHome, plan: TrainingPlan, approval: Approval) -> None:
+    """Store the plan, then the approval.
+
+    Raises:
+        InputRefused: the plan is not pinned.
+        PrivacyRequired: no privacy, and the approval does not say so.
+    """
+    refuse_unsuitable(plan, load_policy(home).limit, without_privacy=approval.without_privacy)
+    content = plan.canonical()
+    write_durably(home.plans / f"{plan.digest.removeprefix('sha256:')}.json", content)
+    document = tomlkit.parse(home.policy.read_text(encoding="utf-8"))
+    rows = document.setdefault("approvals", tomlkit.aot())
+    row = tomlkit.table()
+    row.update(approval.model_dump(mode="json"))
+    rows.append(row)
+    write_durably(home.policy, tomlkit.dumps(document).encode())
+
+
+def set_limit(home: NodeHome, limit: Limit) -> None:
+    """Replace the cap; what was spent stays spent."""
+    document = tomlkit.parse(home.policy.read_text(encoding="utf-8"))
+    document["limit"] = {"epsilon": limit.epsilon, "delta": limit.delta}
+    write_durably(home.policy, tomlkit.dumps(document).encode())
+
+
+def refuse_unsuitable(plan: TrainingPlan, limit: Limit, *, without_privacy: bool) -> None:
+    """Refuse a plan that nobody here may approve as it stands.
+
+    Raises:
+        InputRefused: not pinned, or another delta than the policy's.
+        PrivacyRequired: no privacy, and that was not said.
+    """
+    if not plan.is_pinned:
+        message = "plan refused: its contract and initial arrays are not named by digest"
+        raise InputRefused(
+            message, next_step="ask the study lead to run: consilium init-weights PLAN"
+        )
+    if isinstance(plan.privacy, NoPrivacy) and not without_privacy:
+        message = "plan refused: it trains without privacy, and the approval does not allow that"
+        next_step = "say so on purpose: hospital-node policy approve PLAN --without-privacy"
+        raise PrivacyRequired(message, next_step=next_step)
+    if isinstance(plan.privacy, PatientPrivacy) and plan.privacy.delta != limit.delta:
+        message = (
+            f"plan refused: its delta is {plan.privacy.delta:g}, this policy's is {limit.delta:g}"
+        )
+        next_step = "set the policy's delta on purpose: hospital-node policy limit --delta VALUE"
+        raise InputRefused(message, next_step=next_step)
+
+
+def approved_plan(home: NodeHome, digest: Digest, *, site: SiteName) -> tuple[TrainingPlan, Policy]:
+    """Return this hospital's own copy of an approved plan, and the policy as it stands now.
+
+    Raises:
+        PlanNotApproved: nobody here approved this digest, or the plan does not name this site.
+        InputRefused: the policy's delta has changed since.
+    """
+    policy = load_policy(home)
+    approval = next((one for one in policy.approvals if one.plan == digest), None)
+    path = home.plans / f"{digest.removeprefix('sha256:')}.json"
+    if approval is None or not path.exists():
+        message = f"plan refused: nobody at this hospital approved {digest[:19]}…"
+        next_step = (
+            "read the plan, then: hospital-node policy approve PLAN --home DIR --approver NAME"
+        )
+        raise PlanNotApproved(message, next_step=next_step)
+    plan = TrainingPlan.from_canonical(path.read_bytes())
+    if plan.digest != digest or plan.site(site) is None:
+        message = "plan refused: the stored plan was changed after its approval, or does not name this site"
+        raise PlanNotApproved(message, next_step="approve the plan again")
+    refuse_unsuitable(plan, policy.limit, without_privacy=approval.without_privacy)
+    return plan, policy

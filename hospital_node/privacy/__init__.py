@@ -1,0 +1,1 @@
+"""What guards a patient: secure randomness, the privacy ledger and the forecast."""

@@ -1,0 +1,71 @@
+"""What a plan would cost here, round by round, before anyone approves it.
+
+* Pure: the plan's constants and the releases that already count; no image is opened.
+* The figures are those that the ledger enforces (Renyi accounting, each part on its own).
+"""
+
+from collections.abc import Iterable
+
+from hospital_node.privacy.ledger import Entry
+from schemas import accounting
+from schemas.base import Record
+from schemas.manifest import Part
+from schemas.plan import TrainingPlan
+from schemas.privacy import SampledGaussian
+
+
+class RoundForecast(Record):
+    """Epsilon of both parts after a round."""
+
+    round: int
+    train: float
+    validation: float
+
+
+class Forecast(Record):
+    """A plan's cost on top of what is spent."""
+
+    delta: float
+    limit: float
+    before: RoundForecast
+    """Round 0: what stands today."""
+    rounds: tuple[RoundForecast, ...]
+    """Empty for a plan without privacy, which is not priced."""
+    refused: int | None
+    """The first round that the limit would refuse, in training or in evaluation."""
+
+
+def forecast(
+    plan: TrainingPlan, entries: Iterable[Entry], *, limit: float, delta: float
+) -> Forecast:
+    """Price every round of a plan as if it began now."""
+    spent = tuple(entries)
+    train, validation = _events(spent, "train"), _events(spent, "validation")
+
+    def standing(number: int) -> RoundForecast:
+        judged = sum(one <= number for one in plan.evaluation.rounds)
+        return RoundForecast(
+            round=number,
+            train=_epsilon(train, plan.train_event(), times=number, delta=delta),
+            validation=_epsilon(validation, plan.evaluation_event(), times=judged, delta=delta),
+        )
+
+    private = plan.train_event() is not None
+    rounds = tuple(standing(number) for number in range(1, plan.rounds + 1)) if private else ()
+    over = (one.round for one in rounds if max(one.train, one.validation) > limit)
+    return Forecast(
+        delta=delta, limit=limit, before=standing(0), rounds=rounds, refused=next(over, None)
+    )
+
+
+def _events(entries: Iterable[Entry], part: Part) -> list[SampledGaussian]:
+    return [entry.event for entry in entries if entry.part == part]
+
+
+def _epsilon(
+    spent: list[SampledGaussian], event: SampledGaussian | None, *, times: int, delta: float
+) -> float:
+    if event is None or times == 0:
+        return accounting.epsilon_rdp(spent, delta=delta)
+    repeated = event.model_copy(update={"steps": event.steps * times})
+    return accounting.epsilon_rdp([*spent, repeated], delta=delta)

@@ -1,0 +1,78 @@
+"""The replies that left this hospital, by run, round and purpose: the same request gets the same bytes and costs nothing.
+
+* A reply is stored, whole and on disk, before it may leave.
+* A round of a run has one request for each purpose; another request in its place is refused.
+* What stands here is noised or public already; it is kept so that a repeated request discloses
+  nothing new.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pydantic import Field
+
+from schemas.base import Record
+from schemas.errors import EnvelopeRefused
+from schemas.files import write_durably
+from schemas.names import Digest, Name, digest_of
+from schemas.wire.packet import Packet
+
+Purpose: TypeAlias = Literal["train", "evaluate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The place of one reply."""
+
+    run: Name
+    round: int
+    purpose: Purpose
+
+
+class StoredReply(Record):
+    """The head of a stored reply; the envelope's and the body's bytes follow it."""
+
+    request: Digest
+    """Digest of the request's envelope."""
+    envelope_size: int = Field(ge=1)
+
+
+class Replies:
+    """A folder of replies."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def stored(self, slot: Slot, request: bytes) -> Packet | None:
+        """Return the reply that this request got before; None when the slot is free.
+
+        Raises:
+            EnvelopeRefused: the slot was used by another request.
+        """
+        path = self._path(slot)
+        if not path.exists():
+            return None
+        line, _, rest = path.read_bytes().partition(b"\n")
+        head = StoredReply.from_canonical(line)
+        if head.request != digest_of(request):
+            message = (
+                f"request refused: round {slot.round} was asked by another request, one is allowed"
+            )
+            raise EnvelopeRefused(
+                message, next_step="the aggregator must send its first request again"
+            )
+        return Packet(rest[: head.envelope_size], rest[head.envelope_size :])
+
+    def store(self, slot: Slot, request: bytes, reply: Packet) -> None:
+        """Put a reply on disk."""
+        head = StoredReply(request=digest_of(request), envelope_size=len(reply.envelope))
+        write_durably(self._path(slot), head.canonical() + b"\n" + reply.envelope + reply.body)
+
+    def last_round(self, run: Name, purpose: Purpose) -> int:
+        """Return the highest round of a run that was answered; 0 when none was."""
+        names = (path.name for path in (self._folder / run).glob(f"*-{purpose}"))
+        return max((int(name.partition("-")[0]) for name in names), default=0)
+
+    def _path(self, slot: Slot) -> Path:
+        return self._folder / slot.run / f"{slot.round:06d}-{slot.purpose}"

@@ -1,0 +1,219 @@
+"""One round at a hospital: the page to read for what this node promises.
+
+ 1. The request is signed by the aggregator of the joined federation, names this site, and its
+ arrays are the named ones. 2. A request answered before gets the stored reply's very bytes; nothing
+ is trained or charged again. 3. A person here approved the plan by its digest; the node uses its
+ own copy of the plan. 4. The cohort is the one that was ingested, under the plan's contract. 5.
+ Privacy is charged to the ledger, on disk, before the work touches a patient's image. 6. The reply
+ is signed, and stored whole, before it leaves; then the charge is final. 7. Any no is a signed
+ refusal with a coarse code; its reason stays in this hospital's journal.
+
+A crash between two lines costs at most a charge for something that never left.
+"""
+
+import logging
+
+from hospital_node.node import Node, installed_code
+from hospital_node.policy import Policy, approved_plan
+from hospital_node.privacy.ledger import Entry, Ledger
+from hospital_node.replies import Purpose, Replies, Slot
+from hospital_node.work import Work, evaluated, prepared, trained
+from schemas.audit.events import Refused, ReplySent, RequestReceived, Reserved, Settled
+from schemas.base import Record
+from schemas.errors import (
+    ArraysRefused,
+    BudgetExceeded,
+    CohortRefused,
+    EnvelopeRefused,
+    FederationError,
+    InputRefused,
+    PolicyRefused,
+)
+from schemas.names import Text, digest_of
+from schemas.plan import PatientPrivacy
+from schemas.privacy import PrivacyStatement
+from schemas.update import (
+    EvaluateRequest,
+    Evaluation,
+    Refusal,
+    RefusalCode,
+    Request,
+    TrainRequest,
+    Update,
+)
+from schemas.wire.envelope import opened, signed
+from schemas.wire.packet import Packet
+
+_log = logging.getLogger(__name__)
+
+
+class Reason(Record):
+    """Why a request was refused, in full; it stays in this hospital's journal."""
+
+    message: Text
+
+
+def answer(node: Node, packet: Packet) -> Packet:
+    """Answer one request of the aggregator with an update, an evaluation or a refusal.
+
+    Raises:
+        EnvelopeRefused: the request is not of this federation's aggregator; nobody is owed a signed
+        answer.
+    """
+    request = _verified(node, packet)
+    try:
+        reply = _answered(node, request, packet)
+    except FederationError as error:
+        reply = _refusal(node, request, error)
+    node.journal.seal()
+    return reply
+
+
+def _verified(node: Node, packet: Packet) -> Request:
+    membership, roster = node.membership()
+    request = opened(packet.envelope, TrainRequest, EvaluateRequest, key=roster.aggregator)
+    if request.federation != membership.federation:
+        raise _invalid("it is of another federation")
+    if node.config.site not in request.participants:
+        raise _invalid("it does not name this site")
+    if digest_of(packet.body) != request.arrays:
+        raise _invalid("its arrays are not the named ones")
+    return request
+
+
+def _answered(node: Node, request: Request, packet: Packet) -> Packet:
+    purpose = _purpose(request)
+    slot, replies = Slot(request.run, request.round, purpose), Replies(node.home.replies)
+    stored = replies.stored(slot, packet.envelope)
+    node.journal.append(_received(request, purpose, repeated=stored is not None))
+    if stored is not None:
+        return stored
+    if replies.last_round(request.run, purpose) > request.round:
+        raise _invalid("a later round was answered already")
+    plan, policy = approved_plan(node.home, request.plan, site=node.config.site)
+    work = prepared(node, request, plan, arrays=packet.body)
+    with Ledger(node.home.ledger) as ledger:
+        entry = _entry(request, work)
+        statement = None if entry is None else _charged(node, ledger, entry, policy)
+        reply = _worked(node, request, work, statement)
+        replies.store(slot, packet.envelope, reply)
+        node.journal.append(_sent(request, reply))
+        if entry is not None:
+            ledger.commit(entry.request)
+            node.journal.append(Settled(request=entry.request, outcome="committed"))
+    _log.info("run %s round %d: %s answered", request.run, request.round, purpose)
+    return reply
+
+
+def _charged(node: Node, ledger: Ledger, entry: Entry, policy: Policy) -> PrivacyStatement:
+    """Write the charge to the ledger and to the journal, or refuse it."""
+    limit = policy.limit
+    spent = ledger.reserve(entry, limit=limit.epsilon, delta=limit.delta)
+    node.journal.append(
+        Reserved(
+            request=entry.request,
+            part=entry.part,
+            event=entry.event,
+            max_norm=entry.max_norm,
+            spent=spent,
+        )
+    )
+    return PrivacyStatement(
+        event=entry.event, max_norm=entry.max_norm, part=entry.part, spent=spent
+    )
+
+
+def _worked(node: Node, request: Request, work: Work, statement: PrivacyStatement | None) -> Packet:
+    """Train or evaluate, and sign what comes of it."""
+    bound = {
+        **request.model_dump(include={"federation", "run", "plan", "round", "request"}),
+        "site": node.config.site,
+        "privacy": statement,
+    }
+    if isinstance(request, TrainRequest):
+        body = trained(work)
+        update = Update(**bound, arrays=digest_of(body))
+        return Packet(signed(update, node.key), body)
+    evaluation = Evaluation(**bound, arrays=request.arrays, histogram=evaluated(work))
+    return Packet(signed(evaluation, node.key))
+
+
+def _entry(request: Request, work: Work) -> Entry | None:
+    """Return what the ledger must charge before the work; None for a plan without privacy."""
+    plan = work.plan
+    if not isinstance(plan.privacy, PatientPrivacy):
+        return None
+    trains = isinstance(request, TrainRequest)
+    event = plan.train_event() if trains else plan.evaluation_event()
+    if event is None:
+        message = "plan refused: a private plan has an unpriced release"
+        raise PolicyRefused(message, next_step="report this plan to the study lead")
+    return Entry(
+        request=request.request,
+        run=request.run,
+        plan=request.plan,
+        round=request.round,
+        part="train" if trains else "validation",
+        event=event,
+        max_norm=plan.privacy.max_norm if trains else 1.0,
+        contract=work.cohort.manifest.contract,
+        cohort=work.cohort.manifest.digest,
+        software=installed_code(),
+    )
+
+
+def _refusal(node: Node, request: Request, error: FederationError) -> Packet:
+    """Sign a coarse no; the reason goes to the journal's private part."""
+    code = _code(error)
+    node.journal.append(
+        Refused(run=request.run, round=request.round, request=request.request, code=code),
+        private=Reason(message=error.message[:2000]),
+    )
+    _log.warning("run %s round %d: %s", request.run, request.round, error.message)
+    bound = request.model_dump(include={"federation", "run", "plan", "round", "request"})
+    return Packet(signed(Refusal(**bound, site=node.config.site, code=code), node.key))
+
+
+def _code(error: FederationError) -> RefusalCode:
+    match error:
+        case BudgetExceeded():
+            return "over-budget"
+        case PolicyRefused():
+            return "not-approved"
+        case CohortRefused():
+            return "cohort-unfit"
+        case EnvelopeRefused() | ArraysRefused() | InputRefused():
+            return "request-invalid"
+        case _:
+            return "unavailable"
+
+
+def _purpose(request: Request) -> Purpose:
+    return "train" if isinstance(request, TrainRequest) else "evaluate"
+
+
+def _received(request: Request, purpose: Purpose, *, repeated: bool) -> RequestReceived:
+    return RequestReceived(
+        run=request.run,
+        round=request.round,
+        request=request.request,
+        purpose=purpose,
+        arrays=request.arrays,
+        repeated=repeated,
+    )
+
+
+def _sent(request: Request, reply: Packet) -> ReplySent:
+    return ReplySent(
+        run=request.run,
+        round=request.round,
+        request=request.request,
+        reply=digest_of(reply.envelope),
+        arrays=digest_of(reply.body) if reply.body else None,
+        size_bytes=len(reply.envelope) + len(reply.body),
+    )
+
+
+def _invalid(found: str) -> EnvelopeRefused:
+    message = f"request refused: {found}"
+    return EnvelopeRefused(message, next_step="ask the aggregator which request it meant")

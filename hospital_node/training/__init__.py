@@ -1,0 +1,1 @@
+"""Local work: plain training, DP-SGD over patients, its self-test, and evaluation."""

@@ -1,0 +1,121 @@
+"""The work of one request: network, examples and arrays brought together, then trained or evaluated.
+
+* Everything that can be refused is refused in `prepared`, before privacy is charged.
+* Only the trainable arrays' delta, or one histogram, comes out.
+* Networks and features over a cohort are kept warm in the node, by the digests of what made them.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from hospital_node.cohort.store import Cohort, open_cohort
+from hospital_node.models.registry import Network, build, trainable_arrays
+from hospital_node.node import Node
+from hospital_node.training import evaluation, local, private, self_test
+from hospital_node.training.examples import Examples, examples_of
+from schemas.errors import EnvelopeRefused, PolicyRefused
+from schemas.manifest import Part
+from schemas.plan import Epochs, PatientPrivacy, PlanSite, PrivateSteps, TrainingPlan
+from schemas.update import EvaluateRequest, Histogram, Request
+from schemas.wire.arrays import Arrays, decoded, encoded, layout_of
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One request's work, ready to start."""
+
+    plan: TrainingPlan
+    round: int
+    site: PlanSite
+    cohort: Cohort
+    network: Network
+    examples: Examples
+    start: Arrays
+
+
+def prepared(node: Node, request: Request, plan: TrainingPlan, *, arrays: bytes) -> Work:
+    """Open cohort and network, read the arrays, and test the privacy mechanism; nothing is learnt from an image.
+
+    Raises:
+        EnvelopeRefused: the plan has no such round, or does not judge it.
+        CohortRefused: no cohort under this contract, or a changed one.
+        ArraysRefused: the arrays do not fit the network.
+        SelfTestFailed: the mechanism does not keep its bound for this network.
+    """
+    evaluates = isinstance(request, EvaluateRequest)
+    if request.round > plan.rounds or (evaluates and request.round not in plan.evaluation.rounds):
+        message = "request refused: the plan does not have or does not judge this round"
+        raise EnvelopeRefused(message, next_step="ask the aggregator which plan it runs")
+    site = plan.site(node.config.site)
+    if site is None or plan.contract.pinned is None:
+        message = "plan refused: it does not name this site, or its contract is not pinned"
+        raise PolicyRefused(message, next_step="approve a plan that does")
+    torch.set_num_threads(plan.threads)
+    cohort = open_cohort(node.cohort_folder, plan.contract.pinned)
+    network = _network(node, plan, cohort)
+    start = decoded(arrays, layout_of(trainable_arrays(network.module)))
+    if isinstance(plan.privacy, PatientPrivacy) and not evaluates:
+        self_test.check(network)
+    examples = _examples(node, network, cohort, "validation" if evaluates else "train")
+    return Work(plan, request.round, site, cohort, network, examples, start)
+
+
+def trained(work: Work) -> bytes:
+    """Return the encoded delta of one round of local work."""
+    plan = work.plan
+    match plan.local, plan.privacy:
+        case PrivateSteps() as steps, PatientPrivacy() as privacy:
+            delta = private.trained_privately(
+                work.network,
+                work.examples,
+                start=work.start,
+                mechanism=private.Mechanism(privacy, steps, work.site.expected_patients or 0.0),
+            )
+        case Epochs() as epochs, _:
+            pace = local.Pace(round=work.round, rounds=plan.rounds, site=work.site.site)
+            delta = local.trained(
+                work.network, work.examples, start=work.start, work=epochs, pace=pace
+            )
+        case _:
+            message = "plan refused: its local work and its privacy do not go together"
+            raise PolicyRefused(message, next_step="approve a plan whose parts fit")
+    return encoded(delta, layout_of(delta))
+
+
+def evaluated(work: Work) -> Histogram:
+    """Return the validation patients' histogram under the received arrays, noised as the plan says."""
+    scores = evaluation.scores(work.network, work.examples, arrays=work.start)
+    return evaluation.histogram(
+        scores,
+        work.examples,
+        bins=work.plan.evaluation.bins,
+        noise_multiplier=work.plan.evaluation.noise_multiplier,
+    )
+
+
+def _network(node: Node, plan: TrainingPlan, cohort: Cohort) -> Network:
+    """Build the plan's network, once."""
+    key = f"network {plan.digest}"
+    network = node.warm.get(key)
+    if not isinstance(network, Network):
+        recipe = cohort.contract.preprocessing
+        seed = plan.initial.seed
+        network = build(plan.network, height=recipe.height, width=recipe.width, seed=seed)
+        node.warm[key] = network
+    return network
+
+
+def _examples(node: Node, network: Network, cohort: Cohort, part: Part) -> Examples:
+    """Apply the network's fixed features to a part of the cohort, once."""
+    key = f"examples {network.name} {cohort.manifest.pack} {part}"
+    examples = node.warm.get(key)
+    if not isinstance(examples, Examples):
+        examples = examples_of(
+            network,
+            cohort.pixels[cohort.rows(part)],
+            labels=cohort.labels(part),
+            patients=cohort.patients(part),
+        )
+        node.warm[key] = examples
+    return examples

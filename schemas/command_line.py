@@ -1,0 +1,55 @@
+"""How every command ends: results on standard output, refusals on standard error, and a documented exit status.
+
+  0  done
+  1  a verification found faults, or an unexpected failure
+  2  an argument or a file that a person wrote cannot be used
+  3  a home directory is missing, in use or not private
+  4  the hospital's data do not fit
+  5  the hospital's policy does not allow it
+  6  another party's message or absence
+  7  stored state that does not verify
+130  interrupted
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+
+import click
+import typer
+
+from schemas.errors import FederationError
+
+INTERRUPTED = 130
+
+
+def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit status; a refusal is one paragraph and its next step."""
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s")
+    command = typer.main.get_command(app)
+    try:
+        result = command.main(args=arguments, standalone_mode=False)
+    except FederationError as error:
+        say_refusal(error)
+        return error.exit_status
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        sys.stderr.write("interrupted: what was saved stands, and the command can be run again\n")
+        return INTERRUPTED
+    return result if isinstance(result, int) else 0
+
+
+def say_refusal(error: FederationError) -> None:
+    """Write a refusal and its next step to standard error."""
+    sys.stderr.write(f"{error.message}\n")
+    if error.next_step:
+        sys.stderr.write(f"next: {error.next_step}\n")
+
+
+def say_json(value: object) -> None:
+    """Write one JSON object on one line of standard output."""
+    sys.stdout.write(json.dumps(value, allow_nan=False, sort_keys=True) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,336 @@
+"""Journals of made-up runs, written event by event as an aggregator would write them."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from aggregator.audit.report import ReportFacts
+from schemas.accounting import spend
+from schemas.audit.events import (
+    AuditEvent,
+    CheckpointStored,
+    Enrolled,
+    Facts,
+    HomeMade,
+    Quarantined,
+    RefusalReceived,
+    ReplyMissing,
+    ReplyReceived,
+    RequestSent,
+    RoundMoved,
+    RunClosed,
+    RunOpened,
+    SoftwareStarted,
+    VerdictGiven,
+)
+from schemas.audit.merkle import grown
+from schemas.audit.notes import TreeHead, signed_head
+from schemas.gate import CheckResult, Outcome, SiteMetric, Verdict
+from schemas.names import digest_of, moment_of
+from schemas.plan import TrainingPlan
+from schemas.privacy import PrivacyStatement
+from schemas.wire.keys import SigningKey
+
+RUN = "run-20261120t090000-1f2e"
+ORIGIN = "lung-federation/aggregator"
+CONTRACT = digest_of(b"contract")
+INITIAL = digest_of(b"initial")
+KEYS = {name: SigningKey.generate() for name in ("aggregator", "charite", "hannover", "leeds")}
+SITES = ("charite", "hannover", "leeds")
+
+_HEAD = """
+name = "chest-xray"
+title = "{title}"
+rounds = {rounds}
+contract = {{ file = "contract.toml", pinned = "{contract}" }}
+initial = {{ seed = 7, arrays = "{initial}" }}
+participation = {{ quorum = 2, deadline_s = 120.0 }}
+"""
+_PRIVATE = """
+network = { kind = "gabor-fourier", features = 2048 }
+local = { kind = "private-steps", steps = 4, optimizer = { kind = "sgd", learning_rate = 0.5 } }
+privacy = { kind = "patient", sampling_rate = 0.25, noise_multiplier = 4.0, max_norm = 1.0, delta = 1e-4 }
+aggregation = { algorithm = "fedavgm", momentum = 0.5, max_update_norm = 40.0 }
+evaluation = { rounds = [2, 4, 6, 8], bins = 10, noise_multiplier = 2.0 }
+gate = { floor = 0.6, margin = 0.02, min_sites = 2 }
+sites = [
+  { site = "charite", weight = 2.0, expected_patients = 400.0 },
+  { site = "hannover", expected_patients = 120.0 },
+  { site = "leeds", weight = 1.5, expected_patients = 260.0 },
+]
+"""
+_OPEN = """
+network = { kind = "densenet", blocks = [2, 2] }
+privacy = { kind = "none" }
+evaluation = { rounds = [1, 2] }
+sites = [{ site = "charite" }, { site = "hannover" }, { site = "leeds" }]
+[local]
+kind = "epochs"
+epochs = 1
+batch_images = 16
+optimizer = { kind = "adamw", learning_rate = 1e-3 }
+"""
+
+
+def private_plan(title: str = "Pneumonia on chest X-rays, three hospitals") -> TrainingPlan:
+    head = _HEAD.format(title=title, rounds=8, contract=CONTRACT, initial=INITIAL)
+    return TrainingPlan.from_toml(head + _PRIVATE)
+
+
+def open_plan() -> TrainingPlan:
+    title = "Tumour on brain MRI, no privacy"
+    return TrainingPlan.from_toml(
+        _HEAD.format(title=title, rounds=2, contract=CONTRACT, initial=INITIAL) + _OPEN
+    )
+
+
+@dataclass
+class Log:
+    """A journal being written: every event comes one and a half seconds after the one before."""
+
+    plan: TrainingPlan
+    events: list[AuditEvent] = field(default_factory=list)
+    costs: dict[tuple[str, str], list[PrivacyStatement]] = field(default_factory=dict)
+
+    def note(self, *facts: Facts) -> None:
+        for one in facts:
+            sequence = len(self.events)
+            instant = datetime(2026, 11, 20, 9, tzinfo=UTC) + timedelta(seconds=1.5 * sequence)
+            event = AuditEvent(
+                sequence=sequence, time=moment_of(instant), origin=ORIGIN, facts=one
+            )
+            self.events.append(event)
+
+    def begin(self) -> None:
+        self.note(
+            HomeMade(key=KEYS["aggregator"].public),
+            *(
+                Enrolled(federation="lung-federation", party=site, key=KEYS[site].public)
+                for site in SITES
+            ),
+            SoftwareStarted(command="run", version="0.1.0", code=digest_of(b"code")),
+        )
+        self.open()
+
+    def open(self, *, resumed: bool = False) -> None:
+        self.note(
+            RunOpened(
+                run=RUN,
+                plan=self.plan.digest,
+                contract=CONTRACT,
+                initial=INITIAL,
+                sites=SITES,
+                resumed=resumed,
+            )
+        )
+
+    def move(self, number: int, source: str, target: str) -> None:
+        self.note(RoundMoved(run=RUN, round=number, source=source, target=target))
+
+    def ask(self, number: int, purpose: str, arrays: str = INITIAL) -> str:
+        request = f"{RUN}.{number}.{purpose}"
+        self.note(
+            RequestSent.model_validate(
+                {
+                    "run": RUN,
+                    "round": number,
+                    "request": request,
+                    "purpose": purpose,
+                    "arrays": arrays,
+                    "sites": SITES,
+                }
+            )
+        )
+        return request
+
+    def reply(self, site: str, number: int, purpose: str, *, cheaper: float = 1.0) -> None:
+        name = f"{site}.{number}.{purpose}"
+        self.note(
+            ReplyReceived(
+                run=RUN,
+                round=number,
+                request=f"{RUN}.{number}.{purpose}",
+                site=site,
+                reply=digest_of(name.encode()),
+                arrays=digest_of(b"delta " + name.encode()) if purpose == "train" else None,
+                size_bytes=9873 if purpose == "train" else 1640 + number,
+                privacy=self._statement(site, purpose, cheaper=cheaper),
+            )
+        )
+
+    def refuse(self, site: str, number: int, purpose: str, code: str) -> None:
+        self.note(
+            RefusalReceived.model_validate(
+                {
+                    "run": RUN,
+                    "round": number,
+                    "request": f"{RUN}.{number}.{purpose}",
+                    "site": site,
+                    "code": code,
+                }
+            )
+        )
+
+    def lose(self, site: str, number: int, purpose: str) -> None:
+        request = f"{RUN}.{number}.{purpose}"
+        self.note(ReplyMissing(run=RUN, round=number, request=request, site=site))
+
+    def quarantine(self, site: str | None, number: int, check: str, reason: str) -> None:
+        self.note(Quarantined(run=RUN, round=number, site=site, check=check, reason=reason))
+
+    def train(self, number: int, sites: tuple[str, ...] = SITES) -> None:
+        self.move(number, "accepted", "opened")
+        self.ask(number, "train")
+        for site in sites:
+            self.reply(site, number, "train")
+        self.combine(number)
+
+    def combine(self, number: int) -> None:
+        self.move(number, "opened", "collected")
+        self.move(number, "collected", "screened")
+        self.note(
+            CheckpointStored(
+                run=RUN,
+                round=number,
+                manifest=digest_of(b"manifest %d" % number),
+                arrays=model(number),
+            )
+        )
+        self.move(number, "screened", "combined")
+
+    def judge(self, number: int, outcome: Outcome, *sites: SiteMetric) -> None:
+        self.ask(number, "evaluate", arrays=model(number))
+        for one in sites:
+            self.reply(one.site, number, "evaluate")
+        self.note(VerdictGiven(run=RUN, verdict=verdict(number, outcome, sites)))
+        ends = {"accepted": "accepted", "rejected": "rolled-back", "inconclusive": "provisional"}
+        self.move(number, "combined", "judged")
+        self.move(number, "judged", ends[outcome])
+
+    def close(self, accepted: int | None, reason: str = "every round is done") -> None:
+        digest = None if accepted is None else model(accepted)
+        self.note(RunClosed(run=RUN, accepted=digest, reason=reason))
+
+    def facts(self) -> ReportFacts:
+        root = grown(one.canonical() for one in self.events).root()
+        head = TreeHead(ORIGIN, len(self.events), root)
+        return ReportFacts(
+            federation="lung-federation",
+            key=KEYS["aggregator"].public,
+            head=signed_head(head, KEYS["aggregator"]),
+            contract=CONTRACT,
+            contract_title="Frontal chest X-ray of adults",
+            contract_version="1.2.0",
+            software="0.1.0",
+            code=digest_of(b"code"),
+            generated="2026-11-20T10:30:00.000Z",
+        )
+
+    def _statement(self, site: str, purpose: str, *, cheaper: float) -> PrivacyStatement | None:
+        is_update = purpose == "train"
+        event = self.plan.train_event() if is_update else self.plan.evaluation_event()
+        if event is None:
+            return None
+        before = self.costs.setdefault((site, purpose), [])
+        spent = spend([*(one.event for one in before), event], delta=1e-4)
+        statement = PrivacyStatement(
+            event=event,
+            max_norm=1.0,
+            part="train" if is_update else "validation",
+            spent=spent.model_copy(update={"rdp": spent.rdp * cheaper}),
+        )
+        before.append(statement)
+        return statement
+
+
+def model(number: int) -> str:
+    return digest_of(b"model %d" % number)
+
+
+def metric(site: str, auroc: float | None, deviation: float | None = 0.031) -> SiteMetric:
+    light = auroc is None
+    return SiteMetric(
+        site=site,
+        auroc=auroc,
+        deviation=None if light else deviation,
+        negatives=1.8 if light else 88.4,
+        positives=61.3,
+    )
+
+
+def verdict(number: int, outcome: Outcome, sites: tuple[SiteMetric, ...]) -> Verdict:
+    figures = [one.auroc for one in sites if one.auroc is not None]
+    mean = sum(figures) / len(figures) if figures else None
+    first = CheckResult(
+        check="min-sites", outcome="accepted", found=2.0, allowed=2.0, reason="2 sites with a figure"
+    )
+    second = CheckResult(
+        check="stratified-loss",
+        outcome=outcome,
+        found=-0.0123,
+        allowed=0.02,
+        deviation=0.0217,
+        reason="stratified AUROC rose by 0.012 (noise deviation 0.022)",
+    )
+    return Verdict(
+        round=number,
+        candidate=model(number),
+        accepted=INITIAL,
+        outcome=outcome,
+        reason=f"{outcome}: {second.reason}",
+        auroc=mean,
+        sites=sites,
+        checks=(first, second),
+    )
+
+
+def private_run(title: str = "Pneumonia on chest X-rays, three hospitals") -> Log:
+    """Eight rounds: accepted, inconclusive, rejected, accepted, with every kind of exception."""
+    log = Log(private_plan(title))
+    log.begin()
+    log.train(1)
+    log.move(1, "combined", "provisional")
+    log.train(2)
+    log.judge(2, "accepted", metric("charite", 0.702), metric("hannover", None), metric("leeds", 0.671))
+    log.move(3, "accepted", "opened")
+    log.ask(3, "train")
+    log.reply("charite", 3, "train")
+    log.refuse("hannover", 3, "train", "unavailable")
+    log.reply("leeds", 3, "train")
+    log.combine(3)
+    log.move(3, "combined", "provisional")
+    log.train(4)
+    log.judge(4, "inconclusive", metric("charite", 0.741), metric("hannover", None), metric("leeds", 0.702))
+    log.train(5, ("charite", "leeds"))
+    log.lose("hannover", 5, "train")
+    log.move(5, "combined", "provisional")
+    log.move(6, "provisional", "opened")
+    log.ask(6, "train")
+    for site in SITES:
+        log.reply(site, 6, "train")
+    log.quarantine("leeds", 6, "norm", "its norm 81.3 is above the plan's 40")
+    log.combine(6)
+    log.judge(6, "rejected", metric("charite", 0.655, 0.028), metric("leeds", 0.66))
+    log.train(7)
+    log.move(7, "combined", "provisional")
+    log.train(8)
+    log.judge(8, "accepted", metric("charite", 0.842, 0.024), metric("hannover", None), metric("leeds", 0.791))
+    log.close(8)
+    return log
+
+
+def open_run() -> Log:
+    """Two rounds without privacy, both accepted, and nothing out of order."""
+    log = Log(open_plan())
+    log.begin()
+    for number, lift in ((1, 0.0), (2, 0.07)):
+        log.train(number)
+        log.judge(number, "accepted", *(metric(site, 0.85 + lift, 0.0) for site in SITES))
+    log.close(2)
+    return log
+
+
+def empty_run() -> Log:
+    """A run that has only been opened."""
+    log = Log(private_plan())
+    log.begin()
+    return log

@@ -1,0 +1,196 @@
+"""The work that a round is measured on, and homes in which the whole framework does it.
+
+A site has 200 random images of 64 x 64 and passes over them once in batches of 32, by stochastic
+gradient descent at 0.01, in one thread. The network has 1,202,448 parameters; the loss reads the
+first of its ten outputs, which changes nothing in the work.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import aggregator.config
+import hospital_node.config
+from aggregator.runs import Material
+from hospital_node.cohort.store import PIXELS, place, seal_pixels, workshop
+from hospital_node.config import NodeHome
+from hospital_node.models.registry import Network, trainable_arrays
+from hospital_node.policy import DEFAULT_POLICY, Approval, approve
+from hospital_node.privacy import ledger
+from schemas.contract import (
+    CohortRules,
+    DataContract,
+    FixedNormalisation,
+    ImageRules,
+    LabelClass,
+    LabelRules,
+    PartByColumn,
+    Preprocessing,
+    Range,
+    StoredBits,
+)
+from schemas.files import write_durably
+from schemas.manifest import DatasetManifest, ImageRow
+from schemas.names import digest_of, now
+from schemas.network import ConvolutionalNetwork
+from schemas.plan import (
+    Epochs,
+    EvaluationPlan,
+    InitialArrays,
+    NoPrivacy,
+    Participation,
+    PinnedFile,
+    PlanSite,
+    Sgd,
+    TrainingPlan,
+)
+from schemas.wire.arrays import encoded, layout_of
+
+SIDE, IMAGES, BATCH, RATE = 64, 200, 32, 0.01
+SITES = ("A", "B", "C", "D")
+
+
+class SmallNetwork(nn.Module):
+    """Two convolutions with pooling, one hidden layer, ten outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 16, 3, padding=1)
+        self.second = nn.Conv2d(16, 32, 3, padding=1)
+        self.hidden = nn.Linear(32 * (SIDE // 4) ** 2, 146)
+        self.last = nn.Linear(146, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the first output of each image, [batch]."""
+        seen = torch.max_pool2d(torch.relu(self.first(images)), 2)
+        seen = torch.max_pool2d(torch.relu(self.second(seen)), 2)
+        logits: Tensor = self.last(torch.relu(self.hidden(seen.flatten(1))))
+        return logits[:, 0]
+
+
+def network() -> Network:
+    """Make the network, the same each time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = SmallNetwork()
+    return Network("benchmark", module, lambda images: images, (1, SIDE, SIDE))
+
+
+@dataclass(frozen=True, slots=True)
+class Homes:
+    """Where the silos stand, and what they are to train."""
+
+    aggregator: Path
+    nodes: tuple[Path, ...]
+    material: Material
+
+
+def homes(folder: Path, *, rounds: int) -> Homes:
+    """Make a home for each silo, with a cohort and an approved plan."""
+    arrays = trainable_arrays(network().module)
+    initial = encoded(arrays, layout_of(arrays))
+    contract = _contract()
+    plan = _plan(contract, initial, rounds=rounds)
+    aggregator.config.make_home(folder / "aggregator", federation="benchmark")
+    for number, site in enumerate(SITES):
+        home = NodeHome(folder / site)
+        hospital_node.config.make_home(home.root, site=site)
+        write_durably(home.policy, DEFAULT_POLICY.encode())
+        ledger.create(home.ledger)
+        _store_cohort(home, contract, seed=number)
+        approval = Approval(
+            plan=plan.digest, approver="benchmark", approved=now(), without_privacy=True
+        )
+        approve(home, plan, approval)
+    nodes = tuple(folder / site for site in SITES)
+    return Homes(folder / "aggregator", nodes, Material(plan, contract, initial))
+
+
+def _store_cohort(home: NodeHome, contract: DataContract, *, seed: int) -> None:
+    """Store random images as an ingested cohort; a tenth more are validation images."""
+    count = IMAGES + IMAGES // 10
+    generator = np.random.default_rng(seed)
+    pixels = generator.standard_normal((count, SIDE, SIDE), dtype=np.float32)
+    rows = [
+        ImageRow(
+            image=digest_of(one.tobytes()),
+            patient=secrets.token_hex(16),
+            part="train" if index < IMAGES else "validation",
+            label=int(generator.integers(2)),
+        )
+        for index, one in enumerate(pixels)
+    ]
+    with workshop(home.cohort) as folder:
+        np.save(folder / PIXELS, pixels)
+        manifest = DatasetManifest(
+            site=home.root.name,
+            contract=contract.digest,
+            pack=seal_pixels(folder / PIXELS),
+            height=SIDE,
+            width=SIDE,
+            read=count,
+            rows=tuple(rows),
+            not_used=(),
+        )
+        place(folder, home.cohort, contract=contract, manifest=manifest, findings=())
+
+
+def _contract() -> DataContract:
+    every = Range(least=1, most=1024)
+    return DataContract(
+        id="benchmark",
+        version="1.0.0",
+        status="active",
+        title="Random images",
+        purpose="Measure a round",
+        cohort=CohortRules(
+            inclusion="made up",
+            min_patients=2,
+            max_images_per_patient=1,
+            parts=PartByColumn(column="part"),
+        ),
+        image=ImageRules(
+            modalities=("DX",),
+            sop_classes=("1.2.840.10008.5.1.4.1.1.1.1",),
+            rows=every,
+            columns=every,
+            bits_stored=every,
+            photometric=("MONOCHROME2",),
+        ),
+        preprocessing=Preprocessing(
+            intensity=StoredBits(),
+            height=SIDE,
+            width=SIDE,
+            normalisation=FixedNormalisation(mean=0.0, deviation=1.0),
+        ),
+        labels=LabelRules(
+            column="label",
+            classes=(LabelClass(value="no", meaning="no"), LabelClass(value="yes", meaning="yes")),
+        ),
+    )
+
+
+def _plan(contract: DataContract, initial: bytes, *, rounds: int) -> TrainingPlan:
+    """Make a plan that judges its last round only; `network` stands in for the one it names."""
+    return TrainingPlan(
+        name="benchmark",
+        title="Rounds to measure",
+        contract=PinnedFile(file="benchmark.contract.toml", pinned=contract.digest),
+        initial=InitialArrays(seed=0, arrays=digest_of(initial)),
+        network=ConvolutionalNetwork(),
+        sites=_plan_sites(SITES),
+        rounds=rounds,
+        local=Epochs(epochs=1, batch_images=BATCH, optimizer=Sgd(learning_rate=RATE)),
+        privacy=NoPrivacy(kind="none"),
+        evaluation=EvaluationPlan(rounds=(rounds,)),
+        participation=Participation(quorum=len(SITES)),
+    )
+
+
+def _plan_sites(names: Sequence[str]) -> tuple[PlanSite, ...]:
+    return tuple(PlanSite(site=name) for name in names)

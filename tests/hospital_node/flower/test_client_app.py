@@ -1,0 +1,120 @@
+import logging
+
+import pytest
+from flwr.app import (
+    Array,
+    ArrayRecord,
+    ConfigRecord,
+    Context,
+    Message,
+    MessageType,
+    MetricRecord,
+    RecordDict,
+)
+from flwr.serverapp import Grid, ServerApp
+from numpy import zeros
+
+from deployment.embedded.engine import run
+from hospital_node.flower.client_app import build
+from schemas.update import EvaluateRequest, TrainRequest
+from schemas.wire.packet import BODY_ENCODING, BODY_RECORD, ENTRY, ENVELOPE_RECORD, Packet
+from tests.deployment.embedded.echo import echo, replies, request
+
+BYTES = Array(BODY_ENCODING, (3,), BODY_ENCODING, b"abc")
+ENVELOPE = ConfigRecord({ENTRY: b"envelope"})
+BODY = ArrayRecord({ENTRY: BYTES})
+
+
+def sent(records: RecordDict, kind: str = MessageType.TRAIN) -> Message:
+    """Send records of any form to a node that echoes packets, and return Flower's reply."""
+    came: list[Message] = []
+    server = ServerApp()
+
+    @server.main()
+    def main(grid: Grid, _: Context) -> None:
+        [node] = grid.get_node_ids()
+        came.extend(grid.send_and_receive([Message(records, node, kind)]))
+
+    run(server, {"A": build(lambda _: echo)}, workers=1)
+    [reply] = came
+    return reply
+
+
+@pytest.mark.parametrize("kind", [TrainRequest, EvaluateRequest])
+def test_both_kinds_of_request_are_answered(kind: type[TrainRequest | EvaluateRequest]) -> None:
+    packet = request(kind, body=b"arrays")
+    assert replies({"A": build(lambda _: echo)}, packet) == [("A", packet)]
+
+
+def test_the_answer_is_chosen_by_the_node_that_is_asked() -> None:
+    def answer_of(context: Context) -> Packet:
+        return Packet(str(context.node_config["site"]).encode())
+
+    app = build(lambda context: lambda _: answer_of(context))
+    came = dict(replies({"A": app, "B": app}, request()))
+    assert came == {"A": Packet(b"A"), "B": Packet(b"B")}
+
+
+ODD: dict[str, RecordDict] = {
+    "nothing": RecordDict(),
+    "no body": RecordDict({ENVELOPE_RECORD: ENVELOPE}),
+    "records that change places": RecordDict({ENVELOPE_RECORD: BODY, BODY_RECORD: ENVELOPE}),
+    "a record too many": RecordDict(
+        {ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, "metrics": MetricRecord({"x": 1})}
+    ),
+    "text for an envelope": RecordDict(
+        {ENVELOPE_RECORD: ConfigRecord({ENTRY: "text"}), BODY_RECORD: BODY}
+    ),
+    "another entry": RecordDict(
+        {ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: ArrayRecord({"other": BYTES})}
+    ),
+    "an array of numbers": RecordDict(
+        {ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: ArrayRecord({ENTRY: Array(zeros(3))})}
+    ),
+}
+
+
+@pytest.mark.parametrize("records", ODD.values(), ids=ODD)
+def test_records_that_are_not_one_packet_get_no_answer(records: RecordDict) -> None:
+    reply = sent(records)
+    assert reply.has_error()
+    assert reply.error.reason == "the node could not reply"
+
+
+def test_one_packet_gets_its_reply_in_the_same_records() -> None:
+    records = RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY})
+    assert sent(records).content == records
+
+
+def test_an_exception_leaves_a_node_without_type_text_or_place(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(_: Packet) -> Packet:
+        try:
+            int("MILLER^ANNA")
+        except ValueError as error:
+            path = "/cohort/MILLER^ANNA.dcm"
+            raise FileNotFoundError(2, "No such file", path) from error
+        raise AssertionError
+
+    came: list[Message] = []
+    server = ServerApp()
+
+    @server.main()
+    def main(grid: Grid, _: Context) -> None:
+        records = RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY})
+        [node] = grid.get_node_ids()
+        came.extend(grid.send_and_receive([Message(records, node, MessageType.TRAIN)]))
+
+    with caplog.at_level(logging.DEBUG):
+        run(server, {"A": build(lambda _: fail)}, workers=1)
+
+    assert [one.error.reason for one in came] == ["the node could not reply"]
+    assert "request failed: FileNotFoundError at tests.hospital_node.flower" in caplog.text
+    assert "MILLER" not in caplog.text
+
+
+def test_a_message_of_another_type_is_refused_without_its_text() -> None:
+    reply = sent(RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY}), MessageType.QUERY)
+    assert reply.has_error()
+    assert reply.error.reason == "the ClientApp raised an exception"
