@@ -1,1 +1,4 @@
-"""The coordinating side: it combines updates and judges models, and never holds a model class or an image."""
+"""The coordinating side: it combines updates and judges models.
+
+It never holds a model class or an image.
+"""

@@ -1,5 +1,6 @@
-"""Asking sites and taking in what they answer: each reply is checked alone and put on disk as it comes.
+"""Asking sites and taking in what they answer.
 
+* Each reply is checked alone and put on disk as it comes.
 * A reply is known by the roster key that signed it, never by the slot in which it came.
 * A reply that fails a check is quarantined, named and recorded; the others go on.
 * A reply is bound to federation, run, plan, round and request; a site answers a request once.
@@ -76,7 +77,7 @@ def evaluate_request(
 
 
 def collect_updates(asking: Asking, spool: Spool, *, body: bytes) -> None:
-    """Ask for updates and spool the usable ones; sites that are spooled already are not asked again."""
+    """Ask for updates and spool the usable ones; sites spooled already are not asked again."""
     spooled = spool.sites()
     missing = [site for site in asking.request.participants if site not in spooled]
     for site, reply in _replies(asking, missing, body):
@@ -123,7 +124,7 @@ def _replies(
 def _checked(
     asking: Asking, site: SiteName, reply: Packet, kind: type[Update] | type[Evaluation]
 ) -> Update | Evaluation | None:
-    """Return a reply that passes every check on itself; a refusal or a quarantine is recorded, and gives None."""
+    """Return a reply that passes every check on itself; None after a recorded refusal or fault."""
     request = asking.request
     try:
         found = _attributed(asking, site, reply, kind)

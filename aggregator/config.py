@@ -18,7 +18,8 @@ from schemas.names import Name
 from schemas.wire.envelope import signed
 from schemas.wire.keys import SigningKey
 
-_AGGREGATOR_TOML = """# The coordinating service of one federation. Its name stands in every message and report.
+_AGGREGATOR_TOML = """\
+# The coordinating service of one federation. Its name stands in every message and report.
 federation = "{federation}"
 """
 
@@ -77,7 +78,9 @@ class AggregatorHome:
 
 
 def make_home(root: Path, *, federation: str) -> AggregatorConfig:
-    """Write settings, fresh keys and an empty roster into a new or empty directory; the settings come last.
+    """Write settings, fresh keys and an empty roster into a new or empty directory.
+
+    The settings come last, so a half-made home is none.
 
     Raises:
         InputRefused: the name does not fit.

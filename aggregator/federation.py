@@ -46,7 +46,9 @@ class Federation:
         return SigningKey.load(self.home.root_key).public, self.home.roster.read_bytes()
 
     def enrol(self, site: SiteName, key: PublicKey) -> Roster:
-        """Add a site, whose key was handed over out of band, to the roster; the same entry again changes nothing.
+        """Add a site to the roster, with the key that it handed over out of band.
+
+        The same entry again changes nothing.
 
         Raises:
             EnvelopeRefused: the site has another key, or the key is unfit.

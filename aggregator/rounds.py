@@ -33,10 +33,11 @@ from aggregator.run_state import AcceptedModel, Phase, RunState, StateFile
 from aggregator.vectors import Vectors
 from schemas.audit.events import CheckpointStored, Facts, Quarantined, RoundMoved, VerdictGiven
 from schemas.checkpoint import CheckpointManifest, Source
-from schemas.errors import QuorumLost
-from schemas.names import digest_of
+from schemas.errors import CheckpointDamaged, QuorumLost
+from schemas.names import Digest, SiteName, digest_of
 from schemas.plan import TrainingPlan
-from schemas.update import Request
+from schemas.update import Request, Update
+from schemas.wire.envelope import opened
 from schemas.wire.layout import Layout
 
 _log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def conducted(run: Run, state: RunState) -> RunState:
 
 
 def is_over(plan: TrainingPlan, state: RunState) -> bool:
-    """Say whether the run has ended: every round is done, or too many candidates in a row were rejected."""
+    """Say whether every round is done, or too many candidates in a row were rejected."""
     ended = state.phase in {"accepted", "rolled-back", "provisional"}
     return ended and (state.round >= plan.rounds or state.rejections >= plan.gate.max_rejections)
 
@@ -128,7 +129,7 @@ def moved(run: Run, source: RunState, target: RunState) -> RunState:
 
 
 def _open_next(run: Run, state: RunState) -> RunState:
-    """Open the next round from the server's arrays; an abandoned round is opened again, with the same requests."""
+    """Open the next round from the server's arrays, or an abandoned one with the same requests."""
     again = state.phase == "abandoned"
     return state.model_copy(
         update={
@@ -152,7 +153,7 @@ def _collect(run: Run, state: RunState) -> RunState:
 
 
 def _screen(run: Run, state: RunState) -> RunState:
-    """Check the spooled updates against each other; leave the faulty out, and the round if too few are left."""
+    """Hold the spooled updates against each other; leave out the faulty, or abandon the round."""
     spool = run.spool(state.round)
     faults = faults_together(
         {site: norm_of(spool.body(site), run.layout) for site in spool.sites()}
@@ -164,13 +165,27 @@ def _screen(run: Run, state: RunState) -> RunState:
             )
         )
     sources = tuple(
-        Source(site=site, update=digest_of(spool.body(site)), weight=declared.weight)
+        Source(site=site, update=_spooled(run, spool, site), weight=declared.weight)
         for site in spool.sites()
         if site not in faults and (declared := run.plan.site(site)) is not None
     )
     if len(sources) < run.plan.participation.quorum:
         return state.model_copy(update={"phase": "abandoned", "sources": sources})
     return state.model_copy(update={"phase": "screened", "sources": sources})
+
+
+def _spooled(run: Run, spool: Spool, site: SiteName) -> Digest:
+    """Name a spooled delta, after holding its bytes against the site's signed word.
+
+    Raises:
+        CheckpointDamaged: the spool holds other bytes than came.
+    """
+    member = run.federation.roster().member(site)
+    found = digest_of(spool.body(site))
+    if member is None or opened(spool.envelope(site), Update, key=member.key).arrays != found:
+        message = f"spool refused: the update of {site} is not the one that was signed"
+        raise CheckpointDamaged(message, next_step="check the disk; then start a new run")
+    return found
 
 
 def _combine(run: Run, state: RunState) -> RunState:
@@ -189,7 +204,8 @@ def _combine(run: Run, state: RunState) -> RunState:
         plan=state.plan,
         contract=run.plan.contract.pinned or "",
         round=state.round,
-        parent=state.server.iterate,
+        parent=state.parent,
+        trained_from=state.server.iterate,
         sources=state.sources,
         kind="candidate",
         created=state.issued,
@@ -206,6 +222,7 @@ def _combine(run: Run, state: RunState) -> RunState:
             "phase": "combined",
             "server": run.vectors.saved(server),
             "candidate": manifest.arrays,
+            "parent": manifest.arrays,
         }
     )
 
@@ -251,6 +268,7 @@ def _settle(run: Run, state: RunState) -> RunState:
             update = {
                 "phase": "rolled-back",
                 "server": state.accepted.server,
+                "parent": state.accepted.arrays,
                 "rejections": state.rejections + 1,
             }
         case "inconclusive":

@@ -49,7 +49,7 @@ class ServerArrays(Record):
 
 
 class AcceptedModel(Record):
-    """The last accepted model, and the state to which a rejection rolls back. Round 0 is the initial one."""
+    """The last accepted model; a rejection rolls back to its state. Round 0: the initial one."""
 
     arrays: Digest
     round: int = Field(ge=0)
@@ -67,6 +67,8 @@ class RunState(Record):
     issued: Moment
     """When this round's requests were first made; a resumed round sends the same bytes."""
     server: ServerArrays
+    parent: Digest
+    """The last model of the lineage: the last candidate, or the accepted one after a roll back."""
     accepted: AcceptedModel
     sources: tuple[Source, ...] = ()
     """This round's usable updates, after screening."""

@@ -43,7 +43,7 @@ def started(federation: Federation, material: Material) -> Name:
     plan = material.plan
     contract, arrays = plan.contract.pinned or "", plan.initial.arrays or ""
     moment = federation.clock()
-    stamp = moment[:19].replace("-", "").replace(":", "").lower()
+    stamp = moment[:19].replace("-", "").replace(":", "").replace("T", "-")
     name = f"run-{stamp}-{secrets.token_hex(2)}"
     manifest = CheckpointManifest(
         arrays=arrays,
@@ -53,6 +53,7 @@ def started(federation: Federation, material: Material) -> Name:
         contract=contract,
         round=0,
         parent=None,
+        trained_from=None,
         sources=(),
         kind="initial",
         created=moment,
@@ -81,6 +82,7 @@ def started(federation: Federation, material: Material) -> Name:
             phase="accepted",
             issued=moment,
             server=server,
+            parent=arrays,
             accepted=AcceptedModel(arrays=arrays, round=0, server=server),
         )
     )

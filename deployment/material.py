@@ -48,7 +48,9 @@ def read_contract(path: Path, plan: TrainingPlan) -> DataContract:
 
 
 def pin(path: Path) -> tuple[TrainingPlan, Digest]:
-    """Make a plan's initial arrays beside it, write both digests into the plan, and return the plan and its digest.
+    """Make a plan's initial arrays beside it and pin them; return the plan and its digest.
+
+    The digests of the arrays and of the contract are written into the plan's file.
 
     The same seed, network and version of torch give the same arrays.
 

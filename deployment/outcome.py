@@ -60,6 +60,11 @@ class SiteOutcome(Record):
 class RoundOutcome(Record):
     """One round's end."""
 
+    def __str__(self) -> str:
+        """Say it in one line."""
+        said = self.reason.startswith(self.verdict)
+        return f"Round {self.round}: {self.reason if said else f'{self.verdict}, {self.reason}'}"
+
     round: int
     verdict: RoundVerdict
     reason: str

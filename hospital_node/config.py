@@ -21,6 +21,7 @@ from schemas.files import read_private, refuse_occupied, write_durably
 from schemas.names import Name, PublicKey, SiteName
 from schemas.wire.keys import SigningKey
 
+_PSEUDONYM_KEY_BYTES = 32
 _NODE_TOML = """# This hospital's node. The site name stands in every message and report.
 site = "{site}"
 """
@@ -33,7 +34,7 @@ class NodeConfig(Record):
 
 
 class Membership(Record):
-    """The federation that a hospital joined: the root key that it was given out of band, and the signed roster."""
+    """The federation that a hospital joined: its root key, given out of band, and signed roster."""
 
     federation: Name
     root: PublicKey
@@ -99,7 +100,9 @@ class NodeHome:
 
 
 def make_home(root: Path, *, site: str) -> NodeConfig:
-    """Write settings and fresh keys into a new or empty directory; the settings come last, so a half-made home is none.
+    """Write settings and fresh keys into a new or empty directory.
+
+    The settings come last, so a half-made home is none.
 
     Raises:
         InputRefused: the site name does not fit.
@@ -114,7 +117,7 @@ def make_home(root: Path, *, site: str) -> NodeConfig:
     refuse_occupied(root)
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     SigningKey.generate().save(home.signing_key)
-    write_durably(home.pseudonym_key, secrets.token_bytes(32), mode=0o600)
+    write_durably(home.pseudonym_key, secrets.token_bytes(_PSEUDONYM_KEY_BYTES), mode=0o600)
     write_durably(home.config, _NODE_TOML.format(site=config.site).encode())
     return config
 
@@ -140,7 +143,9 @@ def load_pseudonym_key(home: NodeHome) -> bytes:
         HomeRefused: missing, readable by others, or not 32 bytes.
     """
     key = read_private(home.pseudonym_key)
-    if len(key) != 32:
-        message = f"key refused: pseudonym has {len(key)} bytes, only 32 are allowed"
+    if len(key) != _PSEUDONYM_KEY_BYTES:
+        message = (
+            f"key refused: pseudonym has {len(key)} bytes, only {_PSEUDONYM_KEY_BYTES} are allowed"
+        )
         raise HomeRefused(message, next_step="restore it from a backup")
     return key

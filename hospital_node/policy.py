@@ -129,7 +129,10 @@ def approved_plan(home: NodeHome, digest: Digest, *, site: SiteName) -> tuple[Tr
         raise PlanNotApproved(message, next_step=next_step)
     plan = TrainingPlan.from_canonical(path.read_bytes())
     if plan.digest != digest or plan.site(site) is None:
-        message = "plan refused: the stored plan was changed after its approval, or does not name this site"
+        message = (
+            "plan refused: the stored plan was changed after its approval, "
+            "or does not name this site"
+        )
         raise PlanNotApproved(message, next_step="approve the plan again")
     refuse_unsuitable(plan, policy.limit, without_privacy=approval.without_privacy)
     return plan, policy

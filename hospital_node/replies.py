@@ -1,5 +1,6 @@
-"""The replies that left this hospital, by run, round and purpose: the same request gets the same bytes and costs nothing.
+"""The replies that left this hospital, by run, round and purpose.
 
+* The same request gets the same bytes and costs nothing.
 * A reply is stored, whole and on disk, before it may leave.
 * A round of a run has one request for each purpose; another request in its place is refused.
 * What stands here is noised or public already; it is kept so that a repeated request discloses

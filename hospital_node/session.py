@@ -107,6 +107,8 @@ def _answered(node: Node, request: Request, packet: Packet) -> Packet:
 
 def _charged(node: Node, ledger: Ledger, entry: Entry, policy: Policy) -> PrivacyStatement:
     """Write the charge to the ledger and to the journal, or refuse it."""
+    if ledger.status(entry.request) == "committed":
+        raise _invalid("its reply left before and is not here any more; it is never made again")
     limit = policy.limit
     spent = ledger.reserve(entry, limit=limit.epsilon, delta=limit.delta)
     node.journal.append(

@@ -1,4 +1,4 @@
-"""The work of one request: network, examples and arrays brought together, then trained or evaluated.
+"""The work of one request: network, examples and arrays, then training or evaluation.
 
 * Everything that can be refused is refused in `prepared`, before privacy is charged.
 * Only the trainable arrays' delta, or one histogram, comes out.
@@ -35,7 +35,9 @@ class Work:
 
 
 def prepared(node: Node, request: Request, plan: TrainingPlan, *, arrays: bytes) -> Work:
-    """Open cohort and network, read the arrays, and test the privacy mechanism; nothing is learnt from an image.
+    """Open cohort and network, read the arrays, and test the privacy mechanism.
+
+    Nothing is learnt from an image.
 
     Raises:
         EnvelopeRefused: the plan has no such round, or does not judge it.
@@ -84,7 +86,7 @@ def trained(work: Work) -> bytes:
 
 
 def evaluated(work: Work) -> Histogram:
-    """Return the validation patients' histogram under the received arrays, noised as the plan says."""
+    """Return the validation patients' histogram under the received arrays, noised as planned."""
     scores = evaluation.scores(work.network, work.examples, arrays=work.start)
     return evaluation.histogram(
         scores,

@@ -15,7 +15,10 @@ from schemas.privacy import SampledGaussian, Spend
 
 
 def epsilon_rdp(events: Iterable[SampledGaussian], *, delta: float) -> float:
-    """Return epsilon by Renyi accounting (Mironov 2017, arXiv:1702.07476; Mironov et al. 2019, arXiv:1908.10530)."""
+    """Return epsilon by Renyi accounting.
+
+    Mironov 2017, arXiv:1702.07476; Mironov et al. 2019, arXiv:1908.10530.
+    """
     from dp_accounting import rdp  # noqa: PLC0415 - half a second that most commands need not wait
 
     merged = _merged(events)
@@ -28,7 +31,10 @@ def epsilon_rdp(events: Iterable[SampledGaussian], *, delta: float) -> float:
 
 
 def epsilon_pld(events: Iterable[SampledGaussian], *, delta: float) -> float:
-    """Return epsilon by privacy loss distributions (Koskela et al. 2020, arXiv:1906.03049), pessimistically rounded."""
+    """Return epsilon by privacy loss distributions, pessimistically rounded.
+
+    Koskela et al. 2020, arXiv:1906.03049.
+    """
     from dp_accounting import pld  # noqa: PLC0415 - as above
 
     merged = _merged(events)

@@ -8,8 +8,9 @@
 """
 
 import json
+import re
 import tomllib
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import rfc8785
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,8 +18,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from schemas.errors import InvalidRecord
 from schemas.names import Digest, digest_of
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 MAX_RECORD_BYTES = 16 * 2**20
 """No record on the wire or in a file is larger; arrays travel beside records."""
+
+_SHOWN_FAULTS = 8
+_FIELD = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""What may be shown of an unknown field's name; anything else is no name, and shown as `?`."""
 
 
 class Record(BaseModel):
@@ -49,8 +57,8 @@ class Record(BaseModel):
         Raises:
             InvalidRecord: wrong fields, too large, or bytes that are not RFC 8785.
         """
-        record = cls._parse(content)
-        if record.canonical() != content:
+        record, canonical = cls._parsed(content)
+        if canonical != content:
             message = f"{cls.__name__} refused: its bytes are not in canonical form (RFC 8785)"
             raise InvalidRecord(message, next_step="send the record's canonical bytes unchanged")
         return record
@@ -68,31 +76,49 @@ class Record(BaseModel):
         except (tomllib.TOMLDecodeError, TypeError, ValueError, RecursionError) as error:
             message = f"{cls.__name__} refused: the file is not plain TOML ({_brief(error)})"
             raise InvalidRecord(message, next_step="mend the named line and try again") from None
-        return cls._parse(content)
+        return cls._parsed(content)[0]
 
     @classmethod
-    def _parse(cls, content: bytes) -> Self:
+    def _parsed(cls, content: bytes) -> tuple[Self, bytes]:
+        """Return the record and its canonical bytes."""
         if len(content) > MAX_RECORD_BYTES:
-            message = f"{cls.__name__} refused: {len(content)} bytes, at most {MAX_RECORD_BYTES} are allowed"
-            raise InvalidRecord(message, next_step="send a smaller record")
+            found = f"{len(content)} bytes, at most {MAX_RECORD_BYTES} are allowed"
+            raise InvalidRecord(f"{cls.__name__} refused: {found}", next_step="send less at once")
         try:
-            return cls.model_validate_json(content)
+            record = cls.model_validate_json(content)
+            return record, record.canonical()
         except ValidationError as error:
-            raise InvalidRecord(
-                f"{cls.__name__} refused: {_faults(error)}",
-                next_step="mend the named fields; docs/reference/ lists what each may hold",
-            ) from None
+            found = _faults(error)
+        except rfc8785.CanonicalizationError:
+            found = "a whole number beyond 2^53, which JSON does not carry exactly"
+        raise InvalidRecord(
+            f"{cls.__name__} refused: {found}",
+            next_step="mend the named fields; docs/reference/ lists what each may hold",
+        )
 
 
 def _brief(error: Exception) -> str:
+    """Say where the syntax breaks, and nothing of what stands there."""
     if isinstance(error, tomllib.TOMLDecodeError):
-        return error.msg.splitlines()[0] if hasattr(error, "msg") else "syntax"
+        place = re.search(r"at line \d+, column \d+|at end of document", str(error))
+        return f"syntax {place.group()}" if place else "syntax"
     return "a value that TOML allows and records do not, such as a date, nan or inf"
 
 
 def _faults(error: ValidationError) -> str:
     """List where and why, without any input value (it may be a patient's)."""
-    found = error.errors(include_input=False, include_url=False, include_context=False)
-    lines = ["/" + "/".join(str(part) for part in one["loc"]) + f": {one['msg']}" for one in found]
-    more = f" and {len(lines) - 8} more" if len(lines) > 8 else ""
-    return "; ".join(lines[:8]) + more
+    found = error.errors(include_input=False, include_url=False)
+    lines = [f"{_place(one)}: {_rule(one)}" for one in found[:_SHOWN_FAULTS]]
+    more = f" and {len(found) - _SHOWN_FAULTS} more" if len(found) > _SHOWN_FAULTS else ""
+    return "; ".join(lines) + more
+
+
+def _place(fault: "ErrorDetails") -> str:
+    parts = (str(part) for part in fault["loc"])
+    return "/" + "/".join(part if _FIELD.fullmatch(part) else "?" for part in parts)
+
+
+def _rule(fault: "ErrorDetails") -> str:
+    if fault["type"] == "union_tag_invalid":  # pydantic's own words repeat the tag that was found
+        return "{discriminator} should be one of {expected_tags}".format(**fault["ctx"])
+    return fault["msg"]

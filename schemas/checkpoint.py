@@ -27,7 +27,9 @@ class CheckpointManifest(Record):
     contract: Digest
     round: int = Field(ge=0)
     parent: Digest | None
-    """Arrays that the sites trained from in this round; None for the initial ones."""
+    """The model before it: last candidate, or after a roll back the accepted one; None: initial."""
+    trained_from: Digest | None
+    """Arrays that the sites trained from; other than `parent` under tail averaging."""
     sources: tuple[Source, ...]
     kind: Literal["initial", "candidate"]
     created: Moment

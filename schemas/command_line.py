@@ -1,4 +1,6 @@
-"""How every command ends: results on standard output, refusals on standard error, and a documented exit status.
+"""How every command ends: with results on standard output or a refusal on standard error.
+
+Its exit status is one of these.
 
   0  done
   1  a verification found faults, or an unexpected failure
@@ -25,7 +27,7 @@ INTERRUPTED = 130
 
 
 def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit status; a refusal is one paragraph and its next step."""
+    """Run a command line and return its exit status; say a refusal and its next step."""
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s")
     command = typer.main.get_command(app)
     try:

@@ -30,7 +30,10 @@ class Range(Record):
 
 
 class PartByHash(Record):
-    """Validation patients are those whose keyed hash falls below the fraction, the same in every cohort and plan."""
+    """Validation patients are those whose keyed hash falls below the fraction.
+
+    They are the same in every cohort and plan.
+    """
 
     kind: Literal["hash"] = "hash"
     validation_fraction: float = Field(gt=0, lt=1)
@@ -80,7 +83,7 @@ class StoredBits(Record):
 
 
 class Window(Record):
-    """Modality units after RescaleSlope and RescaleIntercept; [low, high] becomes [0, 1] and is clipped."""
+    """Modality units (after RescaleSlope and RescaleIntercept), [low, high] to [0, 1], clipped."""
 
     kind: Literal["window"] = "window"
     low: float
@@ -114,7 +117,10 @@ class ImageNormalisation(Record):
 
 
 class PatientNormalisation(Record):
-    """Each patient by the mean and deviation of the patient's own pixels above `foreground`; clipped afterwards."""
+    """Each patient by the mean and deviation of the patient's own pixels above `foreground`.
+
+    The result is clipped to [low, high].
+    """
 
     kind: Literal["patient"] = "patient"
     foreground: float
@@ -129,9 +135,10 @@ Normalisation: TypeAlias = Annotated[
 
 
 class Preprocessing(Record):
-    """The recipe from a decoded image to what training sees, in this order; MONOCHROME1 is inverted after `intensity`.
+    """The recipe from a decoded image to what training sees, in this order.
 
-    Resizing averages over the area that each new pixel covers.
+    MONOCHROME1 is inverted after `intensity`. Resizing averages over the area that each new pixel
+    covers.
     """
 
     intensity: Intensity
@@ -152,7 +159,7 @@ class LabelClass(Record):
 
 
 class LabelRules(Record):
-    """The column of the labels table and its classes; their order is that of the model's outputs."""
+    """The column of the labels table and its classes, in the order of the model's outputs."""
 
     column: Name
     classes: tuple[LabelClass, LabelClass]

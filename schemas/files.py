@@ -17,8 +17,8 @@ from schemas.errors import HomeRefused
 
 
 def write_durably(path: Path, content: bytes | memoryview, *, mode: int = 0o644) -> None:
-    """Replace a file by these bytes; after a crash it holds the old bytes or the new ones, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace a file by these bytes; after a crash it holds the old or the new ones, whole."""
+    make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -31,6 +31,15 @@ def write_durably(path: Path, content: bytes | memoryview, *, mode: int = 0o644)
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; the entry of each new one is on disk when this returns."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -66,8 +75,11 @@ def owned(home: Path) -> Iterator[None]:
     """Own a home directory for the length of a command.
 
     Raises:
-        HomeRefused: another command owns it, or it cannot be written.
+        HomeRefused: another command owns it, or it is missing or cannot be written.
     """
+    if not home.is_dir():  # the lock would make it
+        message = f"home refused: {home.name} is not a directory"
+        raise HomeRefused(message, next_step="check --home, or make a new home with init")
     lock = FileLock(home / ".lock", timeout=0, mode=0o600)
     try:
         lock.acquire()
@@ -92,5 +104,8 @@ def refuse_occupied(root: Path) -> None:
         HomeRefused: not a directory, or not empty.
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        message = f"home refused: {root.name} exists and is not empty, only a new or empty directory is allowed"
+        message = (
+            f"home refused: {root.name} exists and is not empty, "
+            "only a new or empty directory is allowed"
+        )
         raise HomeRefused(message, next_step="choose another --home")

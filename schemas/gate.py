@@ -25,7 +25,7 @@ class ModelGate(Record):
     site_margin: float = Field(default=0.1, ge=0, le=1)
     """A loss at one large enough site up to this much is tolerated."""
     site_min_class_weight: float = Field(default=10.0, gt=0)
-    """A site is large enough for a figure of its own when both classes weigh at least this many patients."""
+    """A site has a figure of its own when each class weighs at least this many patients."""
     min_sites: int = Field(default=1, ge=1)
     """Sites with a figure of their own that a verdict needs."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)

@@ -9,7 +9,7 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Annotated, TypeAlias
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 SiteName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 """An institution, unique in its federation."""
@@ -20,20 +20,38 @@ Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z
 Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 """The SHA-256 that names some bytes."""
 
+
+def _existing(moment: str) -> str:
+    try:
+        datetime.fromisoformat(moment)
+    except ValueError:
+        message = "there is no such day or time"
+        raise ValueError(message) from None
+    return moment
+
+
+# Digits are spelt out: in these patterns \d would admit the digits of every script.
 Moment: TypeAlias = Annotated[
     str,
-    StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"),
+    StringConstraints(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
+    ),
+    AfterValidator(_existing),
 ]
 """RFC 3339, UTC, exactly three decimals."""
 
-Version: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\d{1,6}\.\d{1,6}\.\d{1,6}$")]
+Version: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}$")
+]
 """Semantic version without a suffix."""
 
 Text: TypeAlias = Annotated[str, StringConstraints(max_length=2000)]
 """Free text for people; never parsed."""
 
-PublicKey: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
-"""Base64 of the 32 bytes of an Ed25519 public key (RFC 8032)."""
+PublicKey: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")
+]
+"""Base64 of the 32 bytes of an Ed25519 public key (RFC 8032), in its only form (RFC 4648, 3.5)."""
 
 
 def digest_of(content: bytes | memoryview) -> Digest:

@@ -1,5 +1,6 @@
-"""Networks that a plan may name. A node builds them from its own installed code; nothing is imported by name.
+"""Networks that a plan may name.
 
+A node builds them from its own installed code; nothing is imported by name.
 Input is [batch, 1, height, width] from the contract; output is one logit per image, [batch].
 """
 
@@ -10,29 +11,37 @@ from pydantic import Field
 from schemas.base import Record
 
 
+Width: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
+"""A number of channels, or of layers in a block."""
+
+
 class ConvolutionalNetwork(Record):
-    """Blocks of 3x3 convolution, group normalisation, ReLU and 2x2 pooling, then one linear layer."""
+    """Blocks of 3x3 convolution, group normalisation, ReLU and 2x2 pooling, then a linear layer."""
 
     kind: Literal["convolutional"] = "convolutional"
-    channels: tuple[int, ...] = Field(default=(16, 32, 64, 64), min_length=1, max_length=8)
+    channels: tuple[Width, ...] = Field(default=(16, 32, 64, 64), min_length=1, max_length=8)
     groups: int = Field(default=8, ge=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
 class DenseNet(Record):
-    """MONAI DenseNet with group normalisation; the defaults are DenseNet121 (Huang et al. 2017, table 1)."""
+    """MONAI DenseNet with group normalisation.
+
+    The defaults are DenseNet121 (Huang et al. 2017, table 1).
+    """
 
     kind: Literal["densenet"] = "densenet"
-    initial_features: int = Field(default=64, ge=1)
-    growth_rate: int = Field(default=32, ge=1)
-    blocks: tuple[int, ...] = Field(default=(6, 12, 24, 16), min_length=1, max_length=8)
+    initial_features: Width = 64
+    growth_rate: Width = 32
+    blocks: tuple[Width, ...] = Field(default=(6, 12, 24, 16), min_length=1, max_length=8)
     groups: int = Field(default=8, ge=1)
 
 
 class GaborFourier(Record):
-    """Fixed Gabor channels and random Fourier features with one trainable linear layer (Rahimi and Recht 2007).
+    """Fixed Gabor channels and random Fourier features with one trainable linear layer.
 
-    Nothing of the fixed part comes from a cohort: its constants are drawn from `seed`.
+    Rahimi and Recht 2007. Nothing of the fixed part comes from a cohort: its constants are drawn
+    from `seed`.
     """
 
     kind: Literal["gabor-fourier"] = "gabor-fourier"

@@ -23,14 +23,17 @@ FileName: TypeAlias = Annotated[
 
 
 class PinnedFile(Record):
-    """A file beside the plan, and the digest that its content must have; None until it is pinned."""
+    """A file beside the plan, and the digest that its content must have; None until pinned."""
 
     file: FileName
     pinned: Digest | None = None
 
 
 class InitialArrays(Record):
-    """Where training starts: made by `consilium init-weights PLAN` from `seed`; their file also fixes the layout."""
+    """Where training starts: made by `consilium init-weights PLAN` from `seed`.
+
+    Their file also fixes the layout.
+    """
 
     seed: int = Field(ge=0, lt=2**31)
     arrays: Digest | None = None
@@ -43,7 +46,7 @@ class PlanSite(Record):
     weight: float = Field(default=1.0, gt=0)
     """Public weight of its delta; only ratios matter."""
     expected_patients: float | None = Field(default=None, gt=0)
-    """Public number of train patients that a private gradient is scaled for; batches expect rate times it."""
+    """Public number of train patients: a private gradient is scaled for the rate times it."""
 
 
 class AdamW(Record):
@@ -86,7 +89,7 @@ class Epochs(Record):
     batch_images: int = Field(ge=1)
     optimizer: LocalOptimizer
     cosine: bool = False
-    """The learning rate falls over the plan's rounds from 1 to 0.02 of itself along half a cosine."""
+    """The learning rate falls over the rounds from 1 to 0.02 of itself along half a cosine."""
     augmentation: Augmentation | None = None
     seed: int = Field(default=0, ge=0, lt=2**31)
 
@@ -123,7 +126,9 @@ Privacy: TypeAlias = Annotated[NoPrivacy | PatientPrivacy, Field(discriminator="
 
 
 class Aggregation(Record):
-    """Combiner and server optimizer: next = current + learning_rate * velocity, velocity = momentum * velocity + mean delta.
+    """Combiner and server optimizer.
+
+    next = current + learning_rate * velocity, velocity = momentum * velocity + mean delta.
 
     McMahan et al. 2017 (arXiv:1602.05629) with learning rate 1 and no momentum; Hsu et al. 2019
     (arXiv:1909.06335, FedAvgM) with momentum.
@@ -133,7 +138,7 @@ class Aggregation(Record):
     learning_rate: float = Field(default=1.0, gt=0)
     momentum: float = Field(default=0.0, ge=0, lt=1)
     average_from: int | None = Field(default=None, ge=1)
-    """Candidates are the mean of the iterates since this round; training goes on from the last iterate."""
+    """Candidates are the mean of the iterates since this round; training goes on from the last."""
     max_update_norm: float | None = Field(default=None, gt=0)
     """A public bound on the L2 norm of a delta; longer ones are quarantined."""
 

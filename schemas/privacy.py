@@ -33,9 +33,12 @@ class Spend(Record):
 
     delta: float = Field(gt=0, lt=1)
     rdp: float = Field(ge=0)
-    """Renyi accounting: what the cap is enforced on; it holds when plans are chosen in view of earlier results."""
+    """Renyi accounting: what the cap is enforced on.
+
+    It holds when plans are chosen in view of earlier results.
+    """
     pld: float = Field(ge=0)
-    """Privacy loss distributions: tighter; assumes that the sequence of releases was fixed beforehand."""
+    """Privacy loss distributions: tighter, if the sequence of releases was fixed beforehand."""
 
 
 class PrivacyStatement(Record):

@@ -12,7 +12,7 @@ VERSION = version("consilium")
 
 @cache
 def code_identity(*packages: Path) -> Digest:
-    """Name the installed packages: every Python file, in order of name, with the digest of its bytes.
+    """Name the installed packages by every Python file and its bytes, in order of name.
 
     It is taken once in a process, as the code that runs was read once.
     """

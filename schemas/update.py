@@ -19,7 +19,7 @@ RefusalCode: TypeAlias = Literal[
 ]
 
 RESOLUTION_BITS = 20
-"""Histogram counts are whole multiples of 2^-20 patients, so that sums are exact and can be masked."""
+"""Histogram counts are whole multiples of 2^-20 patients: sums are exact and can be masked."""
 
 
 class Binding(Record):
@@ -61,8 +61,9 @@ class Update(Binding):
 
 
 class Histogram(Record):
-    """Validation patients by class and score; a patient weighs 1 in all, each image 1 / the patient's images.
+    """Validation patients by class and score.
 
+    A patient weighs 1 in all, each image 1 / the patient's images.
     `counts[class][bin]` in units of 2^-20 patients, noise included; may be negative. Bins are equal
     parts of [0, 1].
     """
@@ -89,7 +90,7 @@ class Evaluation(Binding):
 
 
 class Refusal(Binding):
-    """A site's signed no; the code is coarse on purpose, the reason stays in the site's own journal."""
+    """A site's signed no; the code is coarse, the reason stays in the site's own journal."""
 
     kind: Literal["refusal"] = "refusal"
     site: SiteName

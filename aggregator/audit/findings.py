@@ -65,7 +65,7 @@ def privacy(source: Reading, plan: TrainingPlan, section: PrivacySection) -> Fin
     if not section.is_private:
         sentence = "The plan trains without privacy: no guarantee protects any patient."
         return _finding("privacy", "FAIL", sentence, BUDGET, [])
-    found = faults(source, plan)
+    found = faults(source, plan, section.spends)
     if found:
         sentence = f"{len(found)} statements do not carry the privacy that the plan promises."
         return _finding("privacy", "FAIL", sentence, BUDGET, found)
@@ -138,7 +138,7 @@ def gate(
     figure = "undefined" if accepted.auroc is None else f"{accepted.auroc:.3f}"
     sentence = (
         f"The model of round {accepted.round} is accepted (stratified AUROC {figure}); "
-        f"{len(away)} of {len(judgements)} candidates were not."
+        f"of {len(judgements)} candidates {len(judgements) - len(away)} passed."
     )
     if not source.closed:
         away.append("the run is still open")

@@ -44,7 +44,7 @@ class Frame:
     rounds: tuple[int, int]
     low: float
     high: float
-    left: int = 36
+    left: int = 44
     right: int = 14
     top: int = 12
     bottom: int = 30
@@ -67,6 +67,8 @@ class Plot:
     """One plot, ready to be drawn."""
 
     identity: str
+    site: SiteName | None
+    """None: all sites."""
     title: str
     description: str
     frame: Frame
@@ -93,7 +95,7 @@ def stratified_plot(report: Report) -> Plot | None:
     if all(one.auroc is None for one in points):
         return None
     frame = _frame(report, width=440, height=250)
-    return _plot("stratified", "Stratified AUROC by judged round", points, frame, z=_z(report))
+    return _plot(None, points, frame, z=_z(report))
 
 
 def site_plots(report: Report) -> tuple[Plot, ...]:
@@ -103,8 +105,7 @@ def site_plots(report: Report) -> tuple[Plot, ...]:
         points = [_of_site(one, row.site) for one in report.judgements]
         if any(one.auroc is not None for one in points):
             frame = _frame(report, width=260, height=170)
-            title = f"{row.site}: AUROC by judged round"
-            drawn.append(_plot(f"site-{row.site}", title, points, frame, z=_z(report)))
+            drawn.append(_plot(row.site, points, frame, z=_z(report)))
     return tuple(drawn)
 
 
@@ -120,15 +121,16 @@ def _of_site(one: Judgement, site: SiteName) -> _Point:
     return _Point(one.verdict.round, one.verdict.outcome, auroc, deviation)
 
 
-def _plot(identity: str, title: str, points: Sequence[_Point], frame: Frame, *, z: float) -> Plot:
+def _plot(site: SiteName | None, points: Sequence[_Point], frame: Frame, *, z: float) -> Plot:
     told = "; ".join(
         f"round {one.round} {'undefined' if one.auroc is None else format(one.auroc, '.3f')}, "
         f"{one.outcome}"
         for one in points
     )
     return Plot(
-        identity=identity,
-        title=title,
+        identity=f"site-{site}" if site else "stratified",
+        site=site,
+        title=f"{f'AUROC of {site}' if site else 'Stratified AUROC'} by judged round",
         description=f"{told}.",
         frame=frame,
         x_ticks=_round_ticks([one.round for one in points], frame),

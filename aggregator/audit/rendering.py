@@ -13,16 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from aggregator.audit.plots import Plot, site_plots, stratified_plot
 from aggregator.audit.records import Release, Report, SiteRow
 from schemas.gate import SiteMetric
+from schemas.names import SiteName
 from schemas.plan import TrainingPlan
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """One field of the plan as people read it."""
-
-    group: str
-    name: str
-    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +25,13 @@ class _View:
     by_site: tuple[Plot, ...]
     never: tuple[str, ...]
     """Sites that have no figure at any judged round."""
+    gaps: dict[str, str]
+    """For each site, what is not drawn and why; empty when everything is."""
     metrics: tuple[dict[str, SiteMetric], ...]
     """For each judgement, the sites' figures by site."""
     left: tuple[tuple[SiteRow, tuple[Release, ...]], ...]
-    fields: tuple[_Field, ...]
+    plan: dict[str, dict[str, str]]
+    """The plan's fields as people read them, by group."""
     unreached: tuple[int, ...]
     """Planned judged rounds without a verdict."""
 
@@ -55,37 +50,55 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count=_count, figure=_figure, moment=_moment, plain=_plain)
+    environment.filters.update(
+        brief=_brief, count=_count, figure=_figure, moment=_moment, plain=_plain, short=_short
+    )
     return environment
 
 
 def _view(report: Report) -> _View:
     judged = {one.verdict.round for one in report.judgements}
     by_site = site_plots(report)
-    drawn = {one.identity for one in by_site}
+    drawn = {one.site for one in by_site}
     return _View(
         stratified=stratified_plot(report),
         by_site=by_site,
-        never=tuple(one.site for one in report.sites if judged and f"site-{one.site}" not in drawn),
+        never=tuple(one.site for one in report.sites if one.site not in drawn),
+        gaps={one.site: _gaps(report, one.site) for one in report.sites},
         metrics=tuple({one.site: one for one in each.verdict.sites} for each in report.judgements),
         left=tuple(
             (row, tuple(one for one in report.releases if one.site == row.site))
             for row in report.sites
         ),
-        fields=tuple(_fields(report.plan)),
+        plan=_grouped(report.plan),
         unreached=tuple(one for one in report.plan.evaluation.rounds if one not in judged),
     )
 
 
-def _fields(plan: TrainingPlan) -> Iterator[_Field]:
-    """Flatten the plan; its sites have a table of their own."""
+def _gaps(report: Report, site: SiteName) -> str:
+    """Say at which judged rounds a site has no figure; the latest reason stands for its like."""
+    silent, undefined, reason = [], [], ""
+    for one in report.judgements:
+        metric = next((each for each in one.verdict.sites if each.site == site), None)
+        if metric is None:
+            silent.append(one.verdict.round)
+        elif metric.auroc is None:
+            undefined.append(one.verdict.round)
+            reason = next(each.reason for each in one.undefined if each.site == site)
+    told = [f"undefined at round {_plain(undefined)} ({reason})"] if undefined else []
+    told += [f"no usable reply at round {_plain(silent)}"] if silent else []
+    return "; ".join(told)
+
+
+def _grouped(plan: TrainingPlan) -> dict[str, dict[str, str]]:
+    """Flatten the plan, its own fields first; its sites have a table of their own."""
+    groups: dict[str, dict[str, str]] = {"plan": {}}
     for name, value in plan.model_dump(mode="json").items():
-        if name == "sites":
-            continue
         if isinstance(value, dict):
-            yield from (_Field(name, path, _plain(one)) for path, one in _leaves(value))
-        else:
-            yield _Field("plan", name, _plain(value))
+            groups[name] = {path: _plain(one) for path, one in _leaves(value)}
+        elif name != "sites":
+            groups["plan"][name] = _plain(value)
+    return groups
 
 
 def _leaves(table: dict[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -119,6 +132,15 @@ def _figure(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}"
 
 
+def _brief(value: float) -> str:
+    return f"{value:.4g}"
+
+
 def _moment(value: str) -> str:
-    """Write a moment without the letters between date and time."""
-    return value.replace("T", " ").replace("Z", " UTC")
+    """Write a moment for people."""
+    return f"{_short(value)} UTC"
+
+
+def _short(value: str) -> str:
+    """Write a moment to the second, for a column that names its zone."""
+    return value[:19].replace("T", " ")

@@ -21,7 +21,7 @@ _SLACK = 1e-6
 """Relative difference allowed between two computations of one epsilon."""
 
 
-def faults(source: Reading, plan: TrainingPlan) -> tuple[str, ...]:
+def faults(source: Reading, plan: TrainingPlan, rows: Iterable[SiteSpend]) -> tuple[str, ...]:
     """Say which replies do not carry the privacy that the plan demands."""
     if not isinstance(plan.privacy, PatientPrivacy):
         return ()
@@ -35,7 +35,7 @@ def faults(source: Reading, plan: TrainingPlan) -> tuple[str, ...]:
     found += [
         f"{row.site}, {row.part} part: states epsilon {row.spent.rdp:.3f}, "
         f"less than the {row.run_rdp:.3f} that this run alone cost"
-        for row in spends(source, plan)
+        for row in rows
         if row.spent and row.run_rdp and row.spent.rdp < row.run_rdp * (1 - _SLACK)
     ]
     return tuple(found)

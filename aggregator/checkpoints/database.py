@@ -12,6 +12,9 @@ from sqlalchemy.pool import NullPool
 
 from schemas.errors import CheckpointDamaged, HomeRefused
 
+LOCK_TIMEOUT_S = 1.0
+"""A home has one owner, so a held lock is a stranger's and is soon reported."""
+
 
 class Table(DeclarativeBase):
     """The tables of the registry."""
@@ -47,7 +50,9 @@ class CheckpointRow(Table):
 
 def engine_of(path: Path) -> Engine:
     """Return access to a file; every connection is durable and checks references."""
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    engine = create_engine(
+        f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": LOCK_TIMEOUT_S}
+    )
 
     @event.listens_for(engine, "connect")
     def _durable(connection: object, _record: object) -> None:

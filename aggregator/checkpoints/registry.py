@@ -27,9 +27,11 @@ from aggregator.checkpoints.database import (
 )
 from schemas.checkpoint import CheckpointManifest
 from schemas.errors import CheckpointDamaged
+from schemas.gate import Outcome
 from schemas.names import Digest, Moment, Name
 
-Status: TypeAlias = Literal["initial", "provisional", "accepted", "rejected", "inconclusive"]
+Status: TypeAlias = Literal["initial", "provisional"] | Outcome
+"""What became of a model; the outcomes are the model gate's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ class Registry:
         *,
         round: int,  # noqa: A002 - the word of every record
         arrays: Digest,
-        status: Literal["accepted", "rejected", "inconclusive"],
+        status: Outcome,
     ) -> Checkpoint:
         """Write a verdict down.
 

@@ -84,7 +84,7 @@ class CheckpointStore:
         return manifest.digest
 
     def holds(self, digest: Digest) -> bool:
-        """Say whether arrays of this digest are kept; their bytes are verified when they are read."""
+        """Say whether arrays of this digest are kept; reading them verifies their bytes."""
         return self._path(digest, "safetensors").exists()
 
     def arrays(self, digest: Digest) -> bytes:

@@ -9,7 +9,7 @@ from schemas.command_line import run
 
 app = typer.Typer(
     name="aggregator",
-    help="The coordinating service of a federation: its roster, its models, its journal and its reports.",
+    help="The coordinating service of a federation: its roster, models, journal and reports.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

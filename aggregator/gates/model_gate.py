@@ -123,7 +123,7 @@ def _enough(defined: int, gate: ModelGate) -> CheckResult:
         outcome="accepted" if is_enough else "inconclusive",
         found=float(defined),
         allowed=float(gate.min_sites),
-        reason=f"{defined} {_sites(defined)} with a figure of their own, at least {gate.min_sites} "
+        reason=f"{defined} {_have(defined)} own, at least {gate.min_sites} "
         f"{'is' if gate.min_sites == 1 else 'are'} needed",
     )
 
@@ -236,5 +236,5 @@ def _confidence(found: Figure, gate: ModelGate) -> str:
     return f" at confidence {gate.confidence:g}" if found.deviation else ""
 
 
-def _sites(count: int) -> str:
-    return "site" if count == 1 else "sites"
+def _have(count: int) -> str:
+    return "site has a figure of its" if count == 1 else "sites have a figure of their"

@@ -13,7 +13,7 @@ def init_weights(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan's TOML file.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Make the arrays that training starts from, and write their digest and the contract's into the plan.
+    """Make the arrays that training starts from; pin them and the contract in the plan by digest.
 
     Hospitals approve the plan's digest that this prints; any later edit changes it.
 

@@ -81,7 +81,7 @@ def say_rounds(outcomes: list[RoundOutcome]) -> None:
     """Print the verdict of every round that was judged or abandoned."""
     for one in outcomes:
         if one.verdict != "provisional":
-            typer.echo(f"Round {one.round}: {one.verdict}. {one.reason}")
+            typer.echo(str(one))
     provisional = sum(one.verdict == "provisional" for one in outcomes)
     if provisional:
         typer.echo(

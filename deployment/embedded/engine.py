@@ -17,6 +17,7 @@ from flwr.serverapp import ServerApp
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
+from deployment.embedded.carriers import Carrier, copied
 from deployment.embedded.grid import EmbeddedGrid
 from schemas.names import SiteName
 
@@ -27,7 +28,13 @@ _FLOWER_LOG = "flwr"
 _one_at_a_time = threading.Lock()
 
 
-def run(server_app: ServerApp, clients: Mapping[SiteName, ClientApp], *, workers: int) -> None:
+def run(
+    server_app: ServerApp,
+    clients: Mapping[SiteName, ClientApp],
+    *,
+    workers: int,
+    carrier: Carrier = copied,
+) -> None:
     """Lead one run to its end; at most `workers` nodes work at a time.
 
     RuntimeError when an embedded federation already runs in this process. An interrupt stops the
@@ -38,7 +45,8 @@ def run(server_app: ServerApp, clients: Mapping[SiteName, ClientApp], *, workers
         raise RuntimeError(message)
     try:
         logging.getLogger(_FLOWER_LOG).setLevel(logging.WARNING)
-        grid = EmbeddedGrid(clients, run=Run.create_empty(_RUN_ID), workers=workers)
+        made = Run.create_empty(_RUN_ID)
+        grid = EmbeddedGrid(clients, run=made, workers=workers, carrier=carrier)
         with _identity(), closing(grid):
             server_app(grid, _server_context())
     finally:

@@ -5,7 +5,7 @@
 * A home that cannot be opened leaves its site out, with the reason; the others go on.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,9 +73,7 @@ def opened(aggregator: Path, nodes: Sequence[Path]) -> Iterator[EmbeddedFederati
         for home in nodes:
             try:
                 node = stack.enter_context(opened_node(home, command="run"))
-                if node.config.site in found:
-                    message = f"home refused: two homes are of the site {node.config.site}"
-                    raise InputRefused(message, next_step="name each site's home once")
+                _refuse_second(node.config.site, found)
                 federation.enrol(node.config.site, node.key.public)
                 found[node.config.site] = node
             except InputRefused:
@@ -93,6 +91,12 @@ def opened(aggregator: Path, nodes: Sequence[Path]) -> Iterator[EmbeddedFederati
                 left_out.append(error)
                 del found[site]
         yield EmbeddedFederation(federation, found, tuple(left_out))
+
+
+def _refuse_second(site: SiteName, found: Mapping[SiteName, Node]) -> None:
+    if site in found:
+        message = f"home refused: two homes are of the site {site}"
+        raise InputRefused(message, next_step="name each site's home once")
 
 
 def _client(node: Node) -> ClientApp:

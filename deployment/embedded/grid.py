@@ -1,6 +1,6 @@
 """A Flower grid in one process: every node is a ClientApp with a context of its own.
 
-* Messages cross as Flower's own objects, so a node and the aggregator never share a record.
+* A carrier makes the message that arrives, so a node and the aggregator never share a record.
 * At most `workers` nodes work at a time, and a node on one message at a time, in their order.
 * A message whose time is over is not begun, and a reply that comes after it is dropped.
 * `close` begins nothing more and waits for what runs: a node that trains still owns its home.
@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -21,7 +22,7 @@ from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
-from deployment.embedded.objects import Deflated, deflated, deflated_records, inflated
+from deployment.embedded.carriers import Carrier, copied
 from schemas.names import SiteName
 
 _PAUSE_S = 0.002
@@ -33,7 +34,7 @@ _log = logging.getLogger(__name__)
 class _Letter:
     """A message on its way, and when its time is over (by the wall clock, as in Flower)."""
 
-    message: Deflated
+    message: Message
     expires: float
 
 
@@ -51,9 +52,16 @@ class _Node:
 class EmbeddedGrid(Grid):
     """Carry messages between one ServerApp and these ClientApps."""
 
-    def __init__(self, clients: Mapping[SiteName, ClientApp], *, run: Run, workers: int) -> None:
+    def __init__(
+        self,
+        clients: Mapping[SiteName, ClientApp],
+        *,
+        run: Run,
+        workers: int,
+        carrier: Carrier = copied,
+    ) -> None:
         """Start no thread yet; nodes are numbered after the aggregator, in the mapping's order."""
-        self._run = run
+        self._run, self._carrier = run, carrier
         self._nodes = {
             number: _Node(site, app, _context(run, number, site))
             for number, (site, app) in enumerate(clients.items(), start=SUPERLINK_NODE_ID + 1)
@@ -62,7 +70,6 @@ class EmbeddedGrid(Grid):
         self._lock = threading.Lock()
         self._is_closed = False
         self._replies: dict[str, _Letter] = {}
-        self._broadcast = Deflated("", {})
 
     @property
     def run(self) -> Run:
@@ -95,23 +102,22 @@ class EmbeddedGrid(Grid):
         return [NodeInfo(node_id=id_, name=node.site) for id_, node in self._nodes.items()]
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Put messages into the nodes' inboxes; equal records in a row are deflated once."""
+        """Put messages into the nodes' inboxes and return the ids that they got."""
         ids = []
         for message in messages:
-            records = message.content
-            if records.object_id != self._broadcast.id:
-                self._broadcast = deflated_records(records)
-            one = deflated(message, self._broadcast)
+            carried = self._carrier(message)
+            ids.append(uuid4().hex)
+            # Flower sets a message's id the same way.
+            carried.metadata.__dict__["_message_id"] = ids[-1]
             expires = message.metadata.created_at + message.metadata.ttl
-            self._put(self._nodes[message.metadata.dst_node_id], _Letter(one, expires))
-            ids.append(one.id)
+            self._put(self._nodes[message.metadata.dst_node_id], _Letter(carried, expires))
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Take the replies that have come; each can be taken once."""
         with self._lock:
             taken = [self._replies.pop(one) for one in message_ids if one in self._replies]
-        return [inflated(letter.message) for letter in taken]
+        return [letter.message for letter in taken]
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
@@ -152,15 +158,25 @@ class EmbeddedGrid(Grid):
         letter = node.inbox.popleft()
         try:
             if time.time() < letter.expires:
-                reply = deflated(_answered(node, inflated(letter.message)))
+                reply = self._answered(node, letter.message)
                 if time.time() < letter.expires:
                     with self._lock:
-                        self._replies[letter.message.id] = _Letter(reply, letter.expires)
+                        id_ = letter.message.metadata.message_id
+                        self._replies[id_] = _Letter(reply, letter.expires)
         finally:
             with self._lock:
                 node.is_busy = bool(node.inbox) and not self._is_closed
                 if node.is_busy:
                     self._pool.submit(self._work, node)
+
+    def _answered(self, node: _Node, message: Message) -> Message:
+        """Call the ClientApp; when it raises, reply as Flower does, but without what it raised."""
+        try:
+            return self._carrier(node.app(message, node.context))
+        except Exception as error:  # noqa: BLE001 - the edge of a node, as in Flower's own executor
+            _log.error("the ClientApp of %s raised %s", node.site, type(error).__name__)
+            reason = "the ClientApp raised an exception"
+            return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
 
 
 def _context(run: Run, number: int, site: SiteName) -> Context:
@@ -171,13 +187,3 @@ def _context(run: Run, number: int, site: SiteName) -> Context:
         state=RecordDict(),
         run_config={},
     )
-
-
-def _answered(node: _Node, message: Message) -> Message:
-    """Call the ClientApp; when it raises, reply as Flower does, but without what it raised."""
-    try:
-        return node.app(message, node.context)
-    except Exception as error:  # noqa: BLE001 - the edge of a node, as in Flower's own executor
-        _log.error("the ClientApp of %s raised %s", node.site, type(error).__name__)
-        reason = "the ClientApp raised an exception"
-        return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)

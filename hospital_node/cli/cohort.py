@@ -14,7 +14,7 @@ from typing import Annotated, TypeAlias, get_args
 import typer
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from hospital_node.cli.options import Home, Json
 from hospital_node.cohort.contract_checks import Finding, conforms
@@ -185,7 +185,9 @@ def _class_table(contract: DataContract, manifest: DatasetManifest) -> Table:
 
 
 def _finding_table(findings: Sequence[Finding]) -> Table:
-    table = Table("finding", "count", "severity", "found", "expected", "what helps")
+    table = Table(
+        Column("finding", no_wrap=True), "count", "severity", "found", "expected", "what helps"
+    )
     for one in findings:
         table.add_row(one.code, str(one.count), one.severity, one.found, one.expected, one.remedy)
     return table

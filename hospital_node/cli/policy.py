@@ -15,6 +15,8 @@ from schemas.command_line import say_json
 from schemas.errors import BudgetExceeded, InputRefused
 from schemas.plan import PatientPrivacy, TrainingPlan
 
+_MAX_DELTA = 0.01
+
 app = typer.Typer(help="What this hospital allows: approved plans and the cap on epsilon.")
 
 
@@ -81,7 +83,7 @@ def limit_epsilon(
     epsilon: Annotated[float | None, typer.Option(help="Largest epsilon of any patient.")] = None,
     delta: Annotated[float | None, typer.Option(help="Delta at which epsilon is held.")] = None,
 ) -> None:
-    """Change the cap. What was spent stays spent; raising the cap weakens every patient's guarantee.
+    """Change the cap. What was spent stays; a higher cap weakens every patient's guarantee.
 
     Example: hospital-node policy limit --home /srv/consilium --epsilon 4 --approver "A. Steward,
     DPO"
@@ -128,9 +130,11 @@ def _fits(epsilon: float | None, delta: float | None) -> bool:
         InputRefused: epsilon not above 0, or delta not in (0, 0.01].
     """
     if (epsilon is not None and not 0 < epsilon < float("inf")) or (
-        delta is not None and not 0 < delta <= 0.01
+        delta is not None and not 0 < delta <= _MAX_DELTA
     ):
-        message = "limit refused: epsilon must be above 0, and delta above 0 and at most 0.01"
+        message = (
+            f"limit refused: epsilon must be above 0, and delta above 0 and at most {_MAX_DELTA}"
+        )
         raise InputRefused(message, next_step="choose both within these bounds")
     return True
 

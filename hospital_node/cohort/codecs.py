@@ -17,6 +17,7 @@ from pydicom.uid import (
     UID,
     HTJ2KLossless,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSLossless,
     JPEGLSNearLossless,
@@ -33,12 +34,13 @@ _PREFERRED: Mapping[str, str] = MappingProxyType(
         HTJ2KLossless: "pylibjpeg",
         JPEG2000: "pylibjpeg",
         JPEG2000Lossless: "pylibjpeg",
+        JPEGBaseline8Bit: "pillow",
         JPEGLSLossless: "pyjpegls",
         JPEGLSNearLossless: "pyjpegls",
         RLELossless: "pylibjpeg",
     }
 )
-"""The quickest codec of each transfer syntax; any other is tried where it is not installed."""
+"""The codec of choice by transfer syntax; any other is tried where it is not installed."""
 
 
 class CodecMissing(Exception):

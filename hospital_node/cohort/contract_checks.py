@@ -15,9 +15,9 @@ from schemas.base import Record
 from schemas.contract import DataContract, Severity
 from schemas.errors import NotConforming
 from schemas.manifest import DatasetManifest, Part
-from schemas.names import Name, Text
+from schemas.names import Digest, Name, Text
 
-__all__ = ["Finding", "Findings", "conforms", "examined", "refuse_unfit"]
+__all__ = ["Examination", "Finding", "conforms", "examined", "refuse_unfit"]
 
 FEW_PATIENTS = 5
 """Below it, a class in a part has too few patients for a figure to mean much."""
@@ -37,9 +37,10 @@ class Finding(Record):
     remedy: Text
 
 
-class Findings(Record):
-    """All findings of a cohort, as they are stored beside it."""
+class Examination(Record):
+    """All findings of the cohort with this manifest, as they are stored beside it."""
 
+    manifest: Digest
     findings: tuple[Finding, ...]
 
 

@@ -52,7 +52,7 @@ _MODALITY_TABLE = 0x00283000
 _IDENTITY = (0x00080018, 0x00100020)
 """SOP Instance UID and Patient ID: they find the label, and stay in memory."""
 
-for _name in ("pydicom", "pylibjpeg"):
+for _name in ("openjpeg", "pydicom", "pylibjpeg"):
     # Their complaints quote values of the file.
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
@@ -191,6 +191,9 @@ _HEADER_CHECKS: Mapping[str, Callable[[Technical, ImageRules], bool]] = MappingP
     {
         "sop-class": lambda header, rules: header.get("SOPClassUID") not in rules.sop_classes,
         "modality": lambda header, rules: header.get("Modality") not in rules.modalities,
+        "no-pixels": lambda header, _: header.keys().isdisjoint(
+            {"Rows", "PhotometricInterpretation"}
+        ),
         "multi-frame": lambda header, _: int(header.get("NumberOfFrames", "1")) != 1,
         "colour": lambda header, _: (
             int(header.get("SamplesPerPixel", "1")) != 1

@@ -1,13 +1,15 @@
-"""Chest radiographs that nobody has: a body, two lungs, bones, vessels and perhaps a lesion.
+"""Chest radiographs of nobody: a body, two lungs, bones, vessels and perhaps a lesion.
 
- * A lesion is a bright core in a dark rim whose sum is zero, at a random place in a lung, so that no weighting of
-   single pixels finds it. Vessels are bright spots without a rim, drawn alike in every image.
- * Coordinates are isotropic: the shorter side of an image spans -1..1.
- * All randomness is the generator that the caller passes.
+* A lesion is a bright core in a dark rim whose sum is zero, at a random place in a lung, so that
+  hardly any weighting of single pixels finds it. Vessels are bright spots without a rim, drawn
+  alike in every image.
+* Coordinates are isotropic: the shorter side of an image spans -1..1.
+* All randomness is the generator that the caller passes.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
@@ -65,9 +67,9 @@ def scanned(density: Plane, random: Generator, *, blur: float, gamma: float, noi
 
     `blur` is a standard deviation in pixels, `noise` one in parts of the full range.
     """
-    frequency = _frequency(*density.shape)
-    passed = np.exp(-2 * (np.pi * blur * frequency) ** 2)
-    blurred = np.fft.irfft2(np.fft.rfft2(density) * passed, density.shape)
+    rows, columns = density.shape
+    spectrum = np.fft.rfft2(density) * _passed(rows, columns, blur)
+    blurred = np.fft.irfft2(spectrum, (rows, columns))
     exposed = random.normal(0.08, 0.03) + random.normal(0.75, 0.06) * blurred
     shaded: Plane = np.clip(exposed, 0, 1) ** gamma
     return np.clip(shaded + noise * random.standard_normal(density.shape), 0, 1)
@@ -77,7 +79,7 @@ def _grid(rows: int, columns: int) -> tuple[Plane, Plane]:
     unit = min(rows, columns) / 2
     y = (np.arange(rows) - (rows - 1) / 2) / unit
     x = (np.arange(columns) - (columns - 1) / 2) / unit
-    return y[:, None], x[None, :]
+    return y[:, None].astype(np.float64), x[None, :].astype(np.float64)
 
 
 def _anatomy(random: Generator) -> tuple[_Ellipse, _Ellipse, _Ellipse]:
@@ -98,8 +100,8 @@ def _anatomy(random: Generator) -> tuple[_Ellipse, _Ellipse, _Ellipse]:
 
 def _mask(y: Plane, x: Plane, organ: _Ellipse) -> Plane:
     """Return 1 inside and 0 outside, with a soft edge."""
-    distance = np.hypot((y - organ.y) / organ.half_y, (x - organ.x) / organ.half_x)
-    return 1 / (1 + np.exp((distance - 1) / SOFT_EDGE))
+    squared = ((y - organ.y) / organ.half_y) ** 2 + ((x - organ.x) / organ.half_x) ** 2
+    return 0.5 - 0.5 * np.tanh((squared - 1) / (4 * SOFT_EDGE))
 
 
 def _bones(y: Plane, x: Plane, random: Generator) -> Plane:
@@ -112,21 +114,35 @@ def _bones(y: Plane, x: Plane, random: Generator) -> Plane:
 
 def _texture(shape: tuple[int, int], random: Generator) -> Plane:
     """Return noise whose amplitude falls with frequency, of mean 0 and standard deviation 1."""
-    spectrum = np.fft.rfft2(random.standard_normal(shape))
-    noise = np.fft.irfft2(spectrum / (_frequency(*shape) + 0.02) ** 1.3, shape)
-    return (noise - noise.mean()) / noise.std()
+    spectrum = np.fft.rfft2(random.standard_normal(shape)) * _falling(*shape)
+    noise: Plane = np.fft.irfft2(spectrum, shape)
+    return (noise - float(noise.mean())) / float(noise.std())
+
+
+@cache
+def _falling(rows: int, columns: int) -> Plane:
+    return (_frequency(rows, columns) + 0.02) ** -1.3
+
+
+@cache
+def _passed(rows: int, columns: int, blur: float) -> Plane:
+    """Return the transform of a Gaussian blur."""
+    return np.exp(-2 * (np.pi * blur * _frequency(rows, columns)) ** 2)
 
 
 def _frequency(rows: int, columns: int) -> Plane:
     """Return the frequencies of a real transform, in cycles per pixel."""
-    return np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)[None, :])
+    down, across = np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)[None, :]
+    frequency: Plane = np.hypot(down, across)
+    return frequency
 
 
 def _place(lungs: list[_Ellipse], random: Generator) -> Point:
     """Return a point drawn evenly from the inner part of either lung."""
     lung = lungs[int(random.integers(len(lungs)))]
     angle, reach = random.uniform(0, 2 * np.pi), 0.8 * np.sqrt(random.random())
-    return lung.y + lung.half_y * reach * np.sin(angle), lung.x + lung.half_x * reach * np.cos(angle)
+    down, across = reach * np.sin(angle), reach * np.cos(angle)
+    return lung.y + lung.half_y * down, lung.x + lung.half_x * across
 
 
 def _spot(y: Plane, x: Plane, place: Point, radius: float) -> Plane:

@@ -5,8 +5,8 @@
   patient is in it.
 * A cohort appears under its name after all of it is on disk. Replacing one moves the old one
   aside first, so a crash between the two leaves no cohort, never a mixed one.
-* Opening compares the contract with its digest and the pixels with the manifest, over the very
-  map that is used.
+* Opening compares the contract with its digest, the manifest with the one that was examined, and
+  the pixels with the manifest.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hospital_node.cohort.contract_checks import Finding, Findings
+from hospital_node.cohort.contract_checks import Examination, Finding
 from schemas.contract import DataContract
 from schemas.errors import CohortChanged, CohortRefused, InvalidRecord
 from schemas.files import sync_folder, write_durably
@@ -87,10 +87,12 @@ def open_cohort(store: Path, contract: Digest) -> Cohort:
     try:
         agreed = DataContract.from_canonical((folder / CONTRACT).read_bytes())
         manifest = DatasetManifest.from_canonical((folder / MANIFEST).read_bytes())
-        findings = Findings.from_canonical((folder / FINDINGS).read_bytes())
-        pixels = np.load(folder / PIXELS, mmap_mode="r")
+        examination = Examination.from_canonical((folder / FINDINGS).read_bytes())
+        pixels = np.lib.format.open_memmap(folder / PIXELS, mode="r")
     except (OSError, ValueError, InvalidRecord):
         raise _changed("a file that is missing or damaged") from None
+    if examination.manifest != manifest.digest:
+        raise _changed("another manifest")
     if agreed.digest != contract or manifest.contract != contract:
         raise _changed("another contract")
     shape = (len(manifest.rows), manifest.height, manifest.width)
@@ -98,7 +100,7 @@ def open_cohort(store: Path, contract: Digest) -> Cohort:
         raise _changed("pixels of another shape")
     if _digest_of_file(folder / PIXELS) != manifest.pack:
         raise _changed("other pixels than the manifest names")
-    return Cohort(agreed, manifest, findings.findings, pixels)
+    return Cohort(agreed, manifest, examination.findings, pixels)
 
 
 def stored_contracts(store: Path) -> tuple[DataContract, ...]:
@@ -143,7 +145,8 @@ def place(
     """Write the records beside the pixels in `folder`, and move it to its name in the store."""
     write_durably(folder / CONTRACT, contract.canonical(), mode=0o600)
     write_durably(folder / MANIFEST, manifest.canonical(), mode=0o600)
-    write_durably(folder / FINDINGS, Findings(findings=findings).canonical(), mode=0o600)
+    examination = Examination(manifest=manifest.digest, findings=findings)
+    write_durably(folder / FINDINGS, examination.canonical(), mode=0o600)
     target = cohort_folder(store, contract.digest)
     if target.exists():
         old = Path(tempfile.mkdtemp(dir=store, prefix=_HALF_DONE))

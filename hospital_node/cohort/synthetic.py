@@ -1,10 +1,11 @@
 """Four invented hospitals of DICOM, for the demo and for tests.
 
- * The same site and seed give the same bytes, file by file.
- * Sites differ in patients, prevalence, size, photometric interpretation, bits, rescale, transfer syntax, contrast,
-   blur and noise.
- * A label belongs to an image. An affected patient may have an image that shows nothing.
- * Headers are made up (`Made^Up^…`) and carry what a real export carries, so that de-identification has work to do.
+* The same site and seed give the same bytes, file by file.
+* Sites differ in patients, prevalence, size, photometric interpretation, bits, rescale, transfer
+  syntax, contrast, blur and noise.
+* A label belongs to an image. An affected patient may have an image that shows nothing.
+* Headers are made up (`Made^Up^…`) and carry what a real export carries, so that
+  de-identification has work to do.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import csv
 import hashlib
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hospital_node.cohort.phantom import Plane
+
+    Stored: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
 __all__ = ["HOSPITALS", "SyntheticSite", "write_site"]
 
@@ -91,8 +94,8 @@ HOSPITALS = (
         name="eastfield",
         patients=200,
         prevalence=0.52,
-        rows=160,
-        columns=144,
+        rows=144,
+        columns=128,
         photometric="MONOCHROME1",
         bits_stored=14,
         transfer_syntax=DeflatedExplicitVRLittleEndian,
@@ -106,8 +109,8 @@ HOSPITALS = (
         name="southbank",
         patients=180,
         prevalence=0.46,
-        rows=112,
-        columns=112,
+        rows=96,
+        columns=96,
         photometric="MONOCHROME2",
         bits_stored=8,
         transfer_syntax=RLELossless,
@@ -121,8 +124,8 @@ HOSPITALS = (
         name="westhill",
         patients=160,
         prevalence=0.56,
-        rows=144,
-        columns=160,
+        rows=112,
+        columns=128,
         photometric="MONOCHROME1",
         bits_stored=10,
         transfer_syntax=ExplicitVRLittleEndian,
@@ -250,16 +253,16 @@ def _identify(dataset: Dataset, site: SyntheticSite, patient: _Patient) -> None:
     block.add_new(0x01, "LO", f"Made Up, ward {patient.accession[-1]}")
 
 
-def _stored(site: SyntheticSite, image: Plane) -> NDArray[np.uint8 | np.uint16]:
+def _stored(site: SyntheticSite, image: Plane) -> Stored:
     """Return an image's integers; MONOCHROME1 shows the least of them as white."""
     shown = image if site.photometric == "MONOCHROME2" else 1 - image
-    values = np.rint(shown * (2**site.bits_stored - 1))
-    return values.astype(np.uint8 if site.bits_stored <= BYTE_BITS else np.uint16)
+    values: Plane = np.rint(shown * (2**site.bits_stored - 1))
+    if site.bits_stored <= BYTE_BITS:
+        return values.astype(np.uint8)
+    return values.astype(np.uint16)
 
 
-def _set_pixels(
-    dataset: Dataset, site: SyntheticSite, stored: NDArray[np.uint8 | np.uint16]
-) -> None:
+def _set_pixels(dataset: Dataset, site: SyntheticSite, stored: Stored) -> None:
     """Set the pixels and what describes them, in the site's transfer syntax."""
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = site.photometric

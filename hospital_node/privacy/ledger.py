@@ -47,6 +47,9 @@ CREATE TABLE rows (
 CREATE INDEX rows_by_request ON rows (request, sequence);
 CREATE TRIGGER rows_stay BEFORE DELETE ON rows BEGIN SELECT RAISE(ABORT, 'rows stay'); END;
 CREATE TRIGGER rows_keep BEFORE UPDATE ON rows BEGIN SELECT RAISE(ABORT, 'rows keep'); END;
+-- A row that is given without its number has -1 here; REPLACE would delete without the first trigger.
+CREATE TRIGGER rows_follow BEFORE INSERT ON rows WHEN NEW.sequence != -1
+BEGIN SELECT RAISE(ABORT, 'rows follow'); END;
 PRAGMA application_id = {_APPLICATION};
 PRAGMA user_version = {_VERSION};
 COMMIT;
@@ -174,6 +177,12 @@ class Ledger:
             LedgerDamaged: the request is not reserved here, or it left this site.
         """
         self._settle(request, "voided")
+
+    def status(self, request: Name) -> Status | None:
+        """Return where a request stands; None when it was never reserved."""
+        with self._transaction():
+            latest = self._latest(request)
+            return None if latest is None else latest.status
 
     def spent(self, part: Part, *, delta: float) -> Spend:
         """Return a part's standing over every release that counts."""

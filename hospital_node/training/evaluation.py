@@ -40,7 +40,7 @@ def histogram(
     """Count patients by class and score; noise of `noise_multiplier` patients, none for None."""
     unit = 2**RESOLUTION_BITS
     patients = examples.patients.numpy()
-    share = unit // np.bincount(patients, minlength=1)
+    share = unit // np.maximum(np.bincount(patients), 1)
     places = np.minimum((scores * bins).astype(np.int64), bins - 1)
     counts = np.zeros((2, bins), dtype=np.int64)
     np.add.at(counts, (examples.labels.numpy().astype(np.int64), places), share[patients])

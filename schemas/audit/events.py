@@ -58,7 +58,7 @@ class PlanApproved(Record):
     plan: Digest
     approver: Text
     epsilon_limit: float | None
-    """The hospital's cap when it was approved; None: the plan has no privacy and the policy allows that."""
+    """The hospital's cap at that time; None: the plan has no privacy and the policy allows that."""
     delta: float
 
 
@@ -146,7 +146,10 @@ class Settled(Record):
 
 
 class ReplySent(Record):
-    """A node released a reply: the digest is that of the signed envelope, `arrays` that of what travels beside it."""
+    """A node released a reply.
+
+    `reply` is the digest of the signed envelope, `arrays` that of what travels beside it.
+    """
 
     kind: Literal["reply-sent"] = "reply-sent"
     run: Name

@@ -168,5 +168,6 @@ def _stored_head(folder: Path, *, origin: str, key: SigningKey) -> TreeHead | No
 def _damaged(found: str) -> JournalDamaged:
     return JournalDamaged(
         f"journal refused: found {found}",
-        next_step="stop, keep the files as they are, and restore the journal and the ledger together from a backup",
+        next_step="stop, keep the files as they are, and restore the journal and the ledger "
+        "together from a backup",
     )

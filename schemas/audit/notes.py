@@ -87,5 +87,6 @@ def _signature_line(line: str) -> tuple[str, bytes]:
 def _refused(found: str) -> JournalDamaged:
     return JournalDamaged(
         f"tree head refused: found {found}",
-        next_step="keep the files as they are and compare them with a backup and with other parties' copies",
+        next_step="keep the files as they are, and compare them with a backup and with the copies "
+        "of other parties",
     )

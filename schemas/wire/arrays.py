@@ -90,6 +90,7 @@ def flat_values(content: bytes | memoryview, layout: Layout) -> NDArray[np.float
     if bytes(content[: len(expected)]) != expected:
         raise _refused("names, shapes, dtypes or order differ from the layout")
     values: NDArray[np.float32] = np.frombuffer(content, dtype="<f4", offset=len(expected))
+    values.flags.writeable = False  # a memoryview may be of something that changes
     return values
 
 
@@ -107,7 +108,7 @@ def declared_layout(content: bytes | memoryview) -> Layout:
         layout = tuple(
             ArraySpec(name=name, shape=tuple(table[name]["shape"])) for name in sorted(table)
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise _refused("no safetensors header of float32 arrays") from None
     flat_values(content, layout)
     return layout
@@ -116,5 +117,6 @@ def declared_layout(content: bytes | memoryview) -> Layout:
 def _refused(found: str) -> ArraysRefused:
     return ArraysRefused(
         f"arrays refused: {found}; only the declared layout with finite values is allowed",
-        next_step="check that the plan, its initial arrays and the installed versions are the same on both sides",
+        next_step="check that the plan, its initial arrays and the installed versions are the same "
+        "on both sides",
     )

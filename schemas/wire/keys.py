@@ -28,6 +28,7 @@ _ORDER_8_Y = (
 )
 _SMALL_ORDER_Y = frozenset({0, 1, _P - 1, *_ORDER_8_Y})
 """The y coordinates, modulo p, of the eight points whose order divides 8."""
+_D = -121665 * pow(121666, -1, _P) % _P
 
 
 class SigningKey:
@@ -81,10 +82,18 @@ def registered(key: PublicKey) -> PublicKey:
     """
     raw = base64.b64decode(key)
     y = int.from_bytes(raw, "little") & (2**255 - 1)
-    if y >= _P or y in _SMALL_ORDER_Y:
-        message = "key refused: its encoding is not canonical or its order is small"
+    if y >= _P or y in _SMALL_ORDER_Y or not _is_on_curve(y):
+        message = "key refused: its encoding is not canonical, its order is small, or it is no point"
         raise EnvelopeRefused(message, next_step="make a new key pair")
     return key
+
+
+def _is_on_curve(y: int) -> bool:
+    """Say whether x^2 = (y^2 - 1) / (d y^2 + 1) has a root (RFC 8032, 5.1.3), by Euler's criterion.
+
+    A quotient is a square exactly when the product is.
+    """
+    return pow((y * y - 1) * (_D * y * y + 1), (_P - 1) // 2, _P) == 1
 
 
 def is_signed(message: bytes, signature: bytes, key: PublicKey) -> bool:

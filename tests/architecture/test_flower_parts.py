@@ -21,7 +21,7 @@ PUBLIC = {"flwr.app", "flwr.clientapp", "flwr.serverapp"}
 FOLDERS = ("aggregator/flower", "deployment/embedded", "hospital_node/flower")
 
 
-def part(name: str) -> Any:  # noqa: ANN401 (whatever Flower has under the name)
+def part(name: str) -> Any:
     """Import one part by its full name."""
     module, _, attribute = name.rpartition(".")
     try:

@@ -1,12 +1,12 @@
 """Time per round beyond the local training: four embedded sites, 1.2 million parameters.
 
-    python -m tests.benchmarks.round_overhead [--rounds N] [--adapters] [--json]
+   python -m tests.benchmarks.round_overhead [--rounds N] [--adapters] [--json]
 
- * A round is the whole of it: requests, signatures, policy, cohort, training, stored replies,
-   journals, spool, combination and checkpoint; from its opening to the next one's.
- * The overhead of a round is its time less the training of its slowest site; the medians are told.
- * The first round (warming up) and the last one (judged) are left out.
- * `--adapters` measures what Flower's messages alone cost: arrays go out and deltas come back.
+* A round is the whole of it: requests, signatures, policy, cohort, training, stored replies,
+  journals, spool, combination and checkpoint; from its opening to the next one's.
+* The overhead of a round is its time less the training of its slowest site; the medians are told.
+* The first round (warming up) and the last one (judged) are left out.
+* `--adapters` measures what Flower's messages alone cost: arrays go out and deltas come back.
 """
 
 import argparse
@@ -74,7 +74,7 @@ class Stopwatch:
 
     def told(self) -> dict[str, float]:
         """Return the medians over all rounds but the first and the last."""
-        rounds_s = [after - before for before, after in zip(self.openings, self.openings[1:])]  # noqa: B905, RUF007
+        rounds_s = [after - before for before, after in zip(self.openings, self.openings[1:])]  # noqa: B905
         slowest_s = [max(self.trained_s[number].values()) for number in sorted(self.trained_s)]
         pairs = list(zip(rounds_s, slowest_s, strict=False))[1:]
         return {
@@ -142,7 +142,8 @@ def adapters(*, rounds: int) -> Stopwatch:
 
 
 def _mean(name: str, deltas: list[dict[str, NDArray[np.float32]]]) -> NDArray[np.float32]:
-    return np.mean([one[name] for one in deltas], axis=0, dtype=np.float32)
+    mean: NDArray[np.float32] = np.mean([one[name] for one in deltas], axis=0, dtype=np.float32)
+    return mean
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def mean_of(deltas: dict[str, Vector], weights: dict[str, float], *, chunk: int 
         return weighted_mean(spool, weights, chunk=chunk)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(seed=SEEDS, sites=st.integers(1, 6), size=st.integers(1, 40), chunk=st.integers(1, 50))
 def test_arrival_order_and_chunk_size_change_no_bit(
     seed: int, sites: int, size: int, chunk: int
@@ -46,7 +46,7 @@ def test_arrival_order_and_chunk_size_change_no_bit(
     assert mean_of(deltas, weights).tobytes() == mean_of(shuffled, turned, chunk=chunk).tobytes()
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     seed=SEEDS,
     weights=st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=6),

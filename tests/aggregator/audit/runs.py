@@ -1,7 +1,11 @@
 """Journals of made-up runs, written event by event as an aggregator would write them."""
 
+import functools
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from aggregator.audit.report import ReportFacts
 from schemas.accounting import spend
@@ -27,14 +31,17 @@ from schemas.audit.notes import TreeHead, signed_head
 from schemas.gate import CheckResult, Outcome, SiteMetric, Verdict
 from schemas.names import digest_of, moment_of
 from schemas.plan import TrainingPlan
-from schemas.privacy import PrivacyStatement
+from schemas.privacy import PrivacyStatement, SampledGaussian, Spend
 from schemas.wire.keys import SigningKey
 
 RUN = "run-20261120t090000-1f2e"
 ORIGIN = "lung-federation/aggregator"
 CONTRACT = digest_of(b"contract")
 INITIAL = digest_of(b"initial")
-KEYS = {name: SigningKey.generate() for name in ("aggregator", "charite", "hannover", "leeds")}
+KEYS = {
+    name: SigningKey(Ed25519PrivateKey.from_private_bytes(sha256(name.encode()).digest()))
+    for name in ("aggregator", "charite", "hannover", "leeds")
+}
 SITES = ("charite", "hannover", "leeds")
 
 _HEAD = """
@@ -48,7 +55,6 @@ participation = {{ quorum = 2, deadline_s = 120.0 }}
 _PRIVATE = """
 network = { kind = "gabor-fourier", features = 2048 }
 local = { kind = "private-steps", steps = 4, optimizer = { kind = "sgd", learning_rate = 0.5 } }
-privacy = { kind = "patient", sampling_rate = 0.25, noise_multiplier = 4.0, max_norm = 1.0, delta = 1e-4 }
 aggregation = { algorithm = "fedavgm", momentum = 0.5, max_update_norm = 40.0 }
 evaluation = { rounds = [2, 4, 6, 8], bins = 10, noise_multiplier = 2.0 }
 gate = { floor = 0.6, margin = 0.02, min_sites = 2 }
@@ -57,6 +63,12 @@ sites = [
   { site = "hannover", expected_patients = 120.0 },
   { site = "leeds", weight = 1.5, expected_patients = 260.0 },
 ]
+[privacy]
+kind = "patient"
+sampling_rate = 0.25
+noise_multiplier = 4.0
+max_norm = 1.0
+delta = 1e-4
 """
 _OPEN = """
 network = { kind = "densenet", blocks = [2, 2] }
@@ -95,9 +107,7 @@ class Log:
         for one in facts:
             sequence = len(self.events)
             instant = datetime(2026, 11, 20, 9, tzinfo=UTC) + timedelta(seconds=1.5 * sequence)
-            event = AuditEvent(
-                sequence=sequence, time=moment_of(instant), origin=ORIGIN, facts=one
-            )
+            event = AuditEvent(sequence=sequence, time=moment_of(instant), origin=ORIGIN, facts=one)
             self.events.append(event)
 
     def begin(self) -> None:
@@ -231,7 +241,7 @@ class Log:
         if event is None:
             return None
         before = self.costs.setdefault((site, purpose), [])
-        spent = spend([*(one.event for one in before), event], delta=1e-4)
+        spent = priced((*(one.event for one in before), event))
         statement = PrivacyStatement(
             event=event,
             max_norm=1.0,
@@ -240,6 +250,11 @@ class Log:
         )
         before.append(statement)
         return statement
+
+
+@functools.cache
+def priced(events: tuple[SampledGaussian, ...]) -> Spend:
+    return spend(events, delta=1e-4)
 
 
 def model(number: int) -> str:
@@ -261,7 +276,11 @@ def verdict(number: int, outcome: Outcome, sites: tuple[SiteMetric, ...]) -> Ver
     figures = [one.auroc for one in sites if one.auroc is not None]
     mean = sum(figures) / len(figures) if figures else None
     first = CheckResult(
-        check="min-sites", outcome="accepted", found=2.0, allowed=2.0, reason="2 sites with a figure"
+        check="min-sites",
+        outcome="accepted",
+        found=2.0,
+        allowed=2.0,
+        reason="2 sites with a figure",
     )
     second = CheckResult(
         check="stratified-loss",
@@ -290,7 +309,9 @@ def private_run(title: str = "Pneumonia on chest X-rays, three hospitals") -> Lo
     log.train(1)
     log.move(1, "combined", "provisional")
     log.train(2)
-    log.judge(2, "accepted", metric("charite", 0.702), metric("hannover", None), metric("leeds", 0.671))
+    log.judge(
+        2, "accepted", metric("charite", 0.702), metric("hannover", None), metric("leeds", 0.671)
+    )
     log.move(3, "accepted", "opened")
     log.ask(3, "train")
     log.reply("charite", 3, "train")
@@ -299,7 +320,13 @@ def private_run(title: str = "Pneumonia on chest X-rays, three hospitals") -> Lo
     log.combine(3)
     log.move(3, "combined", "provisional")
     log.train(4)
-    log.judge(4, "inconclusive", metric("charite", 0.741), metric("hannover", None), metric("leeds", 0.702))
+    log.judge(
+        4,
+        "inconclusive",
+        metric("charite", 0.741),
+        metric("hannover", None),
+        metric("leeds", 0.702),
+    )
     log.train(5, ("charite", "leeds"))
     log.lose("hannover", 5, "train")
     log.move(5, "combined", "provisional")
@@ -313,7 +340,13 @@ def private_run(title: str = "Pneumonia on chest X-rays, three hospitals") -> Lo
     log.train(7)
     log.move(7, "combined", "provisional")
     log.train(8)
-    log.judge(8, "accepted", metric("charite", 0.842, 0.024), metric("hannover", None), metric("leeds", 0.791))
+    log.judge(
+        8,
+        "accepted",
+        metric("charite", 0.842, 0.024),
+        metric("hannover", None),
+        metric("leeds", 0.791),
+    )
     log.close(8)
     return log
 

@@ -1,5 +1,6 @@
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from aggregator.checkpoints.database import engine_of
 from aggregator.checkpoints.registry import Registry, Run
 from schemas.checkpoint import CheckpointManifest
 from schemas.errors import CheckpointDamaged, HomeRefused
+from schemas.gate import Outcome
 from schemas.names import Digest
 from tests.aggregator.examples import DIGEST, MOMENT
 
 RUN = Run("run-1", "study", DIGEST, DIGEST, MOMENT)
+VERDICTS: dict[str, Outcome] = {"b": "accepted", "c": "accepted", "d": "rejected"}
 
 
 def arrays(letter: str) -> Digest:
@@ -32,6 +35,7 @@ def manifest(
         contract=DIGEST,
         round=number,
         parent=None if parent is None else arrays(parent),
+        trained_from=None,
         sources=(),
         kind="initial" if parent is None else "candidate",
         created=created,
@@ -101,8 +105,7 @@ def test_a_model_of_an_unknown_run_is_a_mistake(registry: Registry) -> None:
 
 def test_the_accepted_model_is_that_of_the_last_accepted_round(registry: Registry) -> None:
     assert registry.accepted("run-1") is None
-    verdicts = {"b": "accepted", "c": "accepted", "d": "rejected"}
-    for number, (letter, status) in enumerate(verdicts.items(), start=1):
+    for number, (letter, status) in enumerate(VERDICTS.items(), start=1):
         registry.insert(manifest(number, letter, "a"), status="provisional")
         registry.settle("run-1", round=number, arrays=arrays(letter), status=status)
     found = registry.accepted("run-1")
@@ -164,13 +167,13 @@ def truncate(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [overwrite, scramble, truncate])
 def test_a_damaged_file_is_refused_and_left_as_it_is(
-    tmp_path: Path, registry: Registry, damage
+    tmp_path: Path, registry: Registry, damage: Callable[[Path], None]
 ) -> None:
     registry.close()
     path = tmp_path / "registry.sqlite"
     damage(path)
     before = path.read_bytes()
-    with pytest.raises(CheckpointDamaged, match="registry refused: registry.sqlite is not a sound"):
+    with pytest.raises(CheckpointDamaged, match="is not a sound registry, nothing goes on from it"):
         Registry(path)
     assert path.read_bytes() == before
 

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ def manifest(arrays: Digest, *, run: str = "run-1") -> CheckpointManifest:
         contract=DIGEST,
         round=1,
         parent=DIGEST,
+        trained_from=DIGEST,
         sources=(Source(site="A", update=DIGEST, weight=1.0),),
         kind="candidate",
         created=MOMENT,
@@ -31,7 +33,7 @@ def manifest(arrays: Digest, *, run: str = "run-1") -> CheckpointManifest:
 
 
 def put(store: CheckpointStore, vector: Vector = VECTOR) -> CheckpointManifest:
-    made = manifest(digest_of(written(LAYOUT, vector)))
+    made = manifest(digest_of(memoryview(written(LAYOUT, vector))))
     assert store.put(made, LAYOUT, vector) == made.digest
     return made
 
@@ -92,7 +94,7 @@ def test_a_vector_of_another_form_is_a_mistake(vector: Vector) -> None:
         written(LAYOUT, vector)
 
 
-DAMAGES = {
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "truncated": lambda content: content[:-1],
     "empty": lambda _: b"",
     "one bit": lambda content: content[:-1] + bytes([content[-1] ^ 1]),
@@ -103,7 +105,7 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 @pytest.mark.parametrize("suffix", ["safetensors", "json"])
 def test_a_damaged_object_is_noticed_and_mended_by_storing_it_again(
-    tmp_path: Path, damage, suffix: str
+    tmp_path: Path, damage: Callable[[bytes], bytes], suffix: str
 ) -> None:
     store = CheckpointStore(tmp_path)
     other = store.keep(LAYOUT, -VECTOR)

@@ -19,10 +19,6 @@ from tests.deployment.embedded.echo import KEY, TIMELY_S, node, replies, request
 WHEN = "2030-01-01T00:00:00.000Z"
 
 
-class Unheard(ConfigRecord):
-    """A record of a type that Flower's receiver does not know."""
-
-
 def odd(reply: Callable[[Message], Message]) -> ClientApp:
     """Make a node that writes its Flower reply itself."""
     app = ClientApp()
@@ -56,9 +52,6 @@ HOSTILE: Mapping[str, Callable[[Message], Message]] = {
                 BODY_RECORD: one.content[BODY_RECORD],
             }
         ),
-    ),
-    "bytes that Flower cannot read": lambda one: records(
-        one, RecordDict({ENVELOPE_RECORD: Unheard({ENTRY: b"MILLER^ANNA"})})
     ),
 }
 
@@ -160,6 +153,35 @@ class Deaf(EmbeddedGrid):
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         list(messages)
         return self.answer
+
+
+class Unreadable(EmbeddedGrid):
+    """A grid that cannot put the first site's reply together, as Flower with malformed objects."""
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        came = list(super().pull_messages(message_ids))
+        if any(one.metadata.src_node_id == 2 for one in came):
+            name = "MILLER^ANNA"
+            raise ValueError(name)
+        return came
+
+
+def test_a_reply_that_flower_cannot_read_fails_alone(caplog: pytest.LogCaptureFixture) -> None:
+    packet = request()
+    came: dict[str, Packet | None] = {}
+    server = ServerApp()
+
+    @server.main()
+    def main(grid: Grid, _: Context) -> None:
+        unreadable = Unreadable({"A": node(), "B": node()}, run=grid.run, workers=1)
+        came.update(GridExchange(unreadable)(packet, ["A", "B"], deadline_s=TIMELY_S))
+        unreadable.close()
+
+    with caplog.at_level(logging.DEBUG):
+        run(server, {}, workers=1)
+    assert came == {"A": None, "B": packet}
+    assert "reply in the slot of A cannot be read: ValueError" in caplog.text
+    assert "MILLER" not in caplog.text
 
 
 def test_a_message_that_flower_does_not_take_leaves_its_site_absent() -> None:

@@ -53,10 +53,10 @@ def test_auroc_takes_fractions_of_patients() -> None:
 
 
 def test_negative_counts_are_kept() -> None:
-    kept = auroc(histogram([10, -2], [1, 9]))
-    clipped = auroc(histogram([10, 0], [1, 9]))
-    assert kept == pytest.approx((1 * 5 + 9 * (10 - 1)) / (10 * 8))
-    assert clipped == pytest.approx(0.95)
+    kept = auroc(histogram([10, -2], [5, 5]))
+    clipped = auroc(histogram([10, 0], [5, 5]))
+    assert kept == pytest.approx((5 * 5 + 5 * (10 - 1)) / (10 * 8))
+    assert clipped == pytest.approx(0.75)
 
 
 def test_auroc_that_noise_carries_outside_is_brought_back() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from aggregator.gates.metrics import auroc, pooled
 from aggregator.gates.model_gate import judged, least_class_weight
-from schemas.gate import CheckResult, ModelGate, Outcome, Verdict
+from schemas.gate import ModelGate, Outcome, Verdict
 from schemas.update import Histogram
 from tests.aggregator.examples import histogram, noised, of_scores
 
@@ -16,10 +16,7 @@ PROVE = GATE.model_copy(update={"burden": "candidate"})
 
 def site(area: float, *, patients: float = 100) -> Histogram:
     """A histogram of exactly this AUROC, with so many patients in each class."""
-    right = patients * (2 * area - 1) if area >= 0.5 else 0.0
-    wrong = patients * (1 - 2 * area) if area < 0.5 else 0.0
-    rest = patients - right - wrong
-    return histogram([right, rest, wrong], [wrong, rest, right])
+    return histogram([area * patients, 0, (1 - area) * patients], [0, patients, 0])
 
 
 def sites(**areas: float) -> dict[str, Histogram]:
@@ -75,7 +72,7 @@ STORIES = {
     "too few sites": Story(
         sites(A=0.95),
         "inconclusive",
-        "inconclusive: 1 site with a figure of their own, at least 2 are needed",
+        "inconclusive: 1 site has a figure of its own, at least 2 are needed",
     ),
     "too few sites and one collapses": Story(
         sites(A=0.5),
@@ -90,12 +87,12 @@ STORIES = {
     "no site replied": Story(
         {},
         "inconclusive",
-        "inconclusive: 0 sites with a figure of their own, at least 2 are needed (and 1 more)",
+        "inconclusive: 0 sites have a figure of their own, at least 2 are needed (and 1 more)",
     ),
     "a new site counts only once both models have it": Story(
         sites(A=0.9, D=0.1),
         "inconclusive",
-        "inconclusive: 1 site with a figure of their own, at least 2 are needed",
+        "inconclusive: 1 site has a figure of its own, at least 2 are needed",
     ),
     "first, over the floor": Story(
         sites(A=0.8, B=0.7),
@@ -118,21 +115,21 @@ STORIES = {
     "first, no site has a figure": Story(
         {"A": SMALL, "B": SMALL},
         "inconclusive",
-        "inconclusive: 0 sites with a figure of their own, at least 2 are needed (and 1 more)",
+        "inconclusive: 0 sites have a figure of their own, at least 2 are needed (and 1 more)",
         accepted=None,
     ),
     "a loss that noise may explain, the accepted model must prove": Story(
         sites(A=0.85, B=0.75, C=0.80),
         "accepted",
         "accepted: stratified AUROC fell by 0.050 (noise deviation",
-        noise=2.0,
+        noise=4.0,
     ),
     "the same loss, the candidate must prove": Story(
         sites(A=0.85, B=0.75, C=0.80),
         "inconclusive",
         "inconclusive: stratified AUROC fell by 0.050 (noise deviation",
         gate=PROVE,
-        noise=2.0,
+        noise=4.0,
     ),
     "a loss that noise cannot explain": Story(
         sites(A=0.65, B=0.55, C=0.60),
@@ -207,15 +204,15 @@ def test_every_check_says_what_it_found_and_what_was_allowed() -> None:
         ("site-loss", "B", "rejected"),
         ("site-loss", "C", "accepted"),
     ]
-    assert found.checks[3] == CheckResult(
-        check="site-loss",
-        outcome="rejected",
-        found=pytest.approx(0.2),
-        allowed=0.1,
-        deviation=0.0,
-        site="B",
-        reason="AUROC at B fell by 0.200, over the margin 0.100",
-    )
+    assert found.checks[3].model_dump() == {
+        "check": "site-loss",
+        "outcome": "rejected",
+        "found": pytest.approx(0.2),
+        "allowed": 0.1,
+        "deviation": 0.0,
+        "site": "B",
+        "reason": "AUROC at B fell by 0.200, over the margin 0.100",
+    }
 
 
 def test_a_site_without_a_figure_stands_in_the_verdict_as_undefined() -> None:
@@ -263,9 +260,9 @@ def test_a_class_of_two_patients_is_hardly_ever_given_a_figure_by_noise() -> Non
     ("burden", "wrongly"), [("accepted", "rejected"), ("candidate", "accepted")]
 )
 def test_noise_alone_decides_wrongly_no_more_often_than_the_confidence_says(
-    burden: str, wrongly: str
+    burden: str, wrongly: Outcome
 ) -> None:
-    # At the margin itself either burden errs with probability 1 - confidence, for the mean check alone.
+    # At the margin itself either burden errs with probability 1 - confidence (the mean alone).
     gate = GATE.model_copy(update={"burden": burden, "margin": 0.05, "site_margin": 1.0})
     generator = np.random.default_rng(6)
     before, after = sites(A=0.75, B=0.7, C=0.65), sites(A=0.7, B=0.65, C=0.6)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from aggregator.gates.metrics import auroc
 from aggregator.gates.model_gate import judged
 from aggregator.gates.power import power
 from schemas.gate import ModelGate
@@ -13,7 +14,9 @@ ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 def leaning(area: float, patients: float) -> Histogram:
     """Classes spread over all ten bins, with this AUROC."""
     slope = np.linspace(-1, 1, 10)
-    shift = (area - 0.5) / 0.33
+    steepest = auroc(histogram(1 - slope, 1 + slope))
+    assert steepest is not None
+    shift = (area - 0.5) / (steepest - 0.5)
     return histogram(patients / 10 * (1 - shift * slope), patients / 10 * (1 + shift * slope))
 
 

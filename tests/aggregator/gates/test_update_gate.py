@@ -61,7 +61,7 @@ BAD = {
     "1e30 where the plan has no bound": (
         with_one(1e30),
         "norm",
-        "its L2 norm is up to 1e+30, at most 1e+06 is allowed",
+        "its L2 norm is up to 1e+31, at most 1e+06 is allowed",
     ),
     "the largest float": (with_one(3.4e38), "norm", "up to 1e+39"),
     "nothing": (b"", "layout", "0 bytes, the layout needs"),

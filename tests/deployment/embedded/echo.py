@@ -7,6 +7,7 @@ from flwr.clientapp import ClientApp
 
 from aggregator.exchange import Exchange
 from aggregator.flower.server_app import build as server_app
+from deployment.embedded.carriers import Carrier, copied
 from deployment.embedded.engine import run
 from hospital_node.flower.client_app import build as client_app
 from schemas.names import digest_of
@@ -45,14 +46,18 @@ def node(answer: Callable[[Packet], Packet] = echo) -> ClientApp:
 
 
 def lead(
-    conduct: Callable[[Exchange], None], clients: Mapping[str, ClientApp], *, workers: int = 2
+    conduct: Callable[[Exchange], None],
+    clients: Mapping[str, ClientApp],
+    *,
+    workers: int = 2,
+    carrier: Carrier = copied,
 ) -> None:
     """Lead an embedded run by a function that only wants the exchange."""
 
     def with_context(exchange: Exchange, _: Context) -> None:
         conduct(exchange)
 
-    run(server_app(with_context), clients, workers=workers)
+    run(server_app(with_context), clients, workers=workers, carrier=carrier)
 
 
 def replies(
@@ -61,7 +66,7 @@ def replies(
     *,
     sites: Sequence[str] = (),
     deadline_s: float = TIMELY_S,
-    workers: int = 2,
+    carrier: Carrier = copied,
 ) -> list[tuple[str, Packet | None]]:
     """Exchange one packet with these sites, or with all, and return what came in its order."""
     came: list[tuple[str, Packet | None]] = []
@@ -69,5 +74,5 @@ def replies(
     def conduct(exchange: Exchange) -> None:
         came.extend(exchange(packet, sites or list(clients), deadline_s=deadline_s))
 
-    lead(conduct, clients, workers=workers)
+    lead(conduct, clients, carrier=carrier)
     return came

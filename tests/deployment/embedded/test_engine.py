@@ -11,6 +11,7 @@ from flwr.clientapp import ClientApp
 from flwr.supercore.task_identity import TaskIdentity
 
 from aggregator.exchange import Exchange
+from deployment.embedded.carriers import Carrier, as_objects, copied
 from schemas.errors import QuorumLost
 from schemas.wire.packet import Packet
 from tests.deployment.embedded.echo import TIMELY_S, echo, lead, node, replies, request
@@ -32,19 +33,21 @@ def test_every_site_gets_the_very_bytes_and_its_reply_comes_back() -> None:
     assert dict(came) == dict.fromkeys("AB", Packet(b"signed " + packet.envelope, b"syarra"))
 
 
-def test_a_body_of_fifty_megabytes_arrives_whole_both_ways() -> None:
+@pytest.mark.parametrize("carrier", [copied, as_objects])
+def test_a_body_of_fifty_megabytes_arrives_whole_both_ways(carrier: Carrier) -> None:
     body = os.urandom(MIB) * 50
     packet = request(body=body)
 
-    [(site, reply)] = replies({"A": node()}, packet)
+    [(site, reply)] = replies({"A": node()}, packet, carrier=carrier)
 
     assert site == "A"
     assert reply == packet
 
 
-def test_an_empty_body_arrives_empty() -> None:
+@pytest.mark.parametrize("carrier", [copied, as_objects])
+def test_an_empty_body_arrives_empty(carrier: Carrier) -> None:
     packet = request()
-    assert replies({"A": node()}, packet) == [("A", packet)]
+    assert replies({"A": node()}, packet, carrier=carrier) == [("A", packet)]
 
 
 def test_replies_come_in_the_order_of_arrival_and_not_of_asking() -> None:
@@ -145,7 +148,7 @@ def test_no_more_nodes_work_at_a_time_than_workers() -> None:
             working -= 1
         return packet
 
-    came = replies({f"S{number}": node(count) for number in range(6)}, request(), workers=2)
+    came = replies({f"S{number}": node(count) for number in range(6)}, request())
 
     assert len(came) == 6
     assert max(at_work) == 2

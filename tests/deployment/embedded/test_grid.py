@@ -7,6 +7,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.supercore.run import Run
 
+from deployment.embedded.carriers import Carrier, as_objects, copied
 from deployment.embedded.engine import run
 from tests.deployment.embedded.echo import TIMELY_S
 
@@ -17,6 +18,7 @@ def on_grid(
     *,
     sites: str = "A",
     workers: int = 2,
+    carrier: Carrier = copied,
 ) -> None:
     """Run a ServerApp that works on the grid itself."""
     server = ServerApp()
@@ -34,7 +36,7 @@ def on_grid(
 
         return app
 
-    run(server, {site: client() for site in sites}, workers=workers)
+    run(server, {site: client() for site in sites}, workers=workers, carrier=carrier)
 
 
 def echo(message: Message) -> Message:
@@ -110,7 +112,8 @@ def test_send_and_receive_returns_what_came_when_the_time_is_over() -> None:
     on_grid(main, take, sites="AB")
 
 
-def test_what_one_node_changes_in_a_broadcast_no_other_sees() -> None:
+@pytest.mark.parametrize("carrier", [copied, as_objects])
+def test_what_one_node_changes_in_a_broadcast_no_other_sees(carrier: Carrier) -> None:
     seen: list[str] = []
 
     def change(one: Message) -> Message:
@@ -127,7 +130,7 @@ def test_what_one_node_changes_in_a_broadcast_no_other_sees() -> None:
         assert [text_of(one) for one in came] == ["changed"] * 3
         assert records["c"] == ConfigRecord({"text": "sent"})
 
-    on_grid(main, change, sites="ABC", workers=1)
+    on_grid(main, change, sites="ABC", carrier=carrier)
     assert seen == ["sent"] * 3
 
 

@@ -1,0 +1,246 @@
+"""The promises of hospital_node/session.py, one by one, against a node with real DICOM."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployment.embedded.federation import EmbeddedFederation
+from deployment.material import read_material
+from hospital_node.node import Node
+from hospital_node.policy import Limit, set_limit
+from hospital_node.privacy.ledger import Ledger
+from hospital_node.replies import Replies, Slot
+from hospital_node.session import answer
+from schemas.audit.events import Refused, ReplySent, Reserved, Settled
+from schemas.errors import EnvelopeRefused
+from schemas.names import digest_of
+from schemas.update import EvaluateRequest, Evaluation, Refusal, TrainRequest, Update
+from schemas.wire.envelope import opened, signed
+from schemas.wire.keys import SigningKey
+from schemas.wire.packet import Packet
+from tests.study import Study, approved, command, ingest, made
+
+DELTA = 1e-4
+
+
+@dataclass(frozen=True)
+class Desk:
+    """An open study with what a test needs to ask its first hospital."""
+
+    study: Study
+    embedded: EmbeddedFederation
+    body: bytes
+
+    @property
+    def node(self) -> Node:
+        return self.embedded.nodes["east"]
+
+    def request(self, kind: type[Any] = TrainRequest, **changes: Any) -> Any:
+        plan = self.study.parsed()
+        fields: dict[str, Any] = {
+            "federation": "t",
+            "run": "run-1",
+            "plan": plan.digest,
+            "round": 1,
+            "request": "run-1.1",
+            "participants": ("east", "north", "west"),
+            "arrays": digest_of(self.body),
+            "issued": "2026-01-01T00:00:00.000Z",
+        }
+        return kind(**(fields | changes))
+
+    def packet(self, kind: type[Any] = TrainRequest, **changes: Any) -> Packet:
+        key = self.embedded.federation.key
+        return Packet(signed(self.request(kind, **changes), key), self.body)
+
+    def asked(self, kind: type[Any] = TrainRequest, **changes: Any) -> Any:
+        reply = answer(self.node, self.packet(kind, **changes))
+        return self.read(reply)
+
+    def read(self, reply: Packet) -> Update | Evaluation | Refusal:
+        key = self.node.key.public
+        try:
+            return opened(reply.envelope, Update, Evaluation, key=key)
+        except EnvelopeRefused:
+            return opened(reply.envelope, Refusal, key=key)
+
+    def spent(self, part: Any = "train") -> float:
+        with Ledger(self.node.home.ledger) as ledger:
+            return ledger.spent(part, delta=DELTA).rdp
+
+    def facts(self, kind: type[Any]) -> list[Any]:
+        return [one.facts for one in self.node.journal.events() if isinstance(one.facts, kind)]
+
+
+@contextmanager
+def desk(folder: Path, **options: Any) -> Iterator[Desk]:
+    study = made(folder, **options)
+    with study.opened() as embedded:
+        yield Desk(study, embedded, read_material(study.plan).initial)
+
+
+def test_a_private_update_is_charged_journalled_and_signed_in_that_order(tmp_path: Path) -> None:
+    with desk(tmp_path, private=True) as one:
+        update = one.asked()
+        assert isinstance(update, Update)
+        assert update.privacy is not None
+        assert update.privacy.spent.rdp == pytest.approx(one.spent())
+        assert one.spent() > 0
+        assert one.spent("validation") == 0
+        kinds = [type(event.facts) for event in one.node.journal.events()][-4:]
+        assert kinds[1:] == [Reserved, ReplySent, Settled]
+
+
+def test_an_evaluation_is_a_release_of_the_validation_patients(tmp_path: Path) -> None:
+    with desk(tmp_path, private=True) as one:
+        evaluation = one.asked(EvaluateRequest)
+        assert isinstance(evaluation, Evaluation)
+        assert evaluation.privacy is not None
+        assert evaluation.privacy.part == "validation"
+        assert one.spent("validation") == pytest.approx(evaluation.privacy.spent.rdp)
+        assert one.spent("train") == 0
+
+
+def test_a_repeated_request_gets_the_same_bytes_and_no_new_charge(tmp_path: Path) -> None:
+    with desk(tmp_path, private=True) as one:
+        first = answer(one.node, one.packet())
+        spent = one.spent()
+        again = answer(one.node, one.packet())
+        assert again == first
+        assert one.spent() == spent
+
+
+def test_another_request_for_an_answered_round_is_refused(tmp_path: Path) -> None:
+    with desk(tmp_path, private=True) as one:
+        one.asked()
+        spent = one.spent()
+        refusal = one.asked(request="run-1.1.again")
+        assert (refusal.code, one.spent()) == ("request-invalid", spent)
+
+
+def test_a_round_below_an_answered_one_never_trains(tmp_path: Path) -> None:
+    with desk(tmp_path, private=True) as one:
+        one.asked(round=2, request="run-1.2")
+        spent = one.spent()
+        assert one.asked().code == "request-invalid"
+        assert one.spent() == spent
+
+
+def test_a_committed_release_whose_reply_is_lost_is_never_made_again(tmp_path: Path) -> None:
+    with desk(tmp_path, private=True) as one:
+        one.asked()
+        next(one.node.home.replies.rglob("*-train")).unlink()
+        assert one.asked().code == "request-invalid"
+
+
+def test_a_crash_before_the_reply_was_stored_keeps_the_charge_and_pays_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with desk(tmp_path, private=True) as one:
+        with monkeypatch.context() as disk:
+            disk.setattr(Replies, "store", full)
+            with pytest.raises(OSError, match="No space"):
+                answer(one.node, one.packet())
+        spent = one.spent()
+        assert spent > 0
+        assert isinstance(one.asked(), Update)
+        assert one.spent() == spent
+
+
+Attack = Callable[[Desk], Packet]
+
+UNOWED: dict[str, tuple[Attack, str]] = {
+    "signed by another key": (
+        lambda one: Packet(signed(one.request(), SigningKey.generate()), one.body),
+        "signature is not of the expected key",
+    ),
+    "of another federation": (lambda one: one.packet(federation="u"), "another federation"),
+    "not for this site": (lambda one: one.packet(participants=("north",)), "does not name"),
+    "other arrays": (lambda one: replace(one.packet(), body=one.body + b"\0"), "arrays"),
+    "no envelope": (lambda one: Packet(b"{}", one.body), "not a canonical envelope"),
+}
+
+
+@pytest.mark.parametrize("story", UNOWED)
+def test_a_request_that_is_not_the_aggregators_gets_no_signed_answer(
+    tmp_path: Path, story: str
+) -> None:
+    attack, words = UNOWED[story]
+    with desk(tmp_path) as one, pytest.raises(EnvelopeRefused, match=words):
+        answer(one.node, attack(one))
+
+
+def test_an_unapproved_plan_is_refused_with_a_coarse_code(tmp_path: Path) -> None:
+    with desk(tmp_path, approve=False) as one:
+        refusal = one.asked()
+        assert isinstance(refusal, Refusal)
+        assert refusal.code == "not-approved"
+        assert one.facts(Refused)[-1].code == "not-approved"
+
+
+def test_a_round_over_the_cap_is_refused_before_it_runs(tmp_path: Path) -> None:
+    with desk(tmp_path, private=True) as one:
+        set_limit(one.node.home, Limit(epsilon=1.5, delta=DELTA))
+        assert isinstance(one.asked(), Update)
+        spent = one.spent()
+        assert one.asked(round=2, request="run-1.2").code == "over-budget"
+        assert one.spent() == spent
+        reasons = [path.read_bytes() for path in (one.node.home.journal / "private").iterdir()]
+        assert any(b"over the limit 1.500 (delta=0.0001)" in reason for reason in reasons)
+
+
+def test_a_changed_store_is_refused(tmp_path: Path) -> None:
+    with desk(tmp_path) as one:
+        pixels = next(one.node.cohort_folder.rglob("pixels.npy"))
+        content = bytearray(pixels.read_bytes())
+        content[-1] ^= 1
+        pixels.chmod(0o600)
+        pixels.write_bytes(content)
+        assert one.asked().code == "cohort-unfit"
+
+
+def test_a_plan_edited_after_its_approval_is_refused(tmp_path: Path) -> None:
+    with desk(tmp_path) as one:
+        stored = next(one.node.home.plans.iterdir())
+        stored.write_bytes(stored.read_bytes().replace(b'"rounds":2', b'"rounds":3', 1))
+        assert one.asked().code == "not-approved"
+
+
+def test_a_round_that_the_plan_does_not_have_or_judge_is_refused(tmp_path: Path) -> None:
+    with desk(tmp_path, evaluation={"rounds": [2]}) as one:
+        assert one.asked(round=9, request="run-1.9").code == "request-invalid"
+        assert one.asked(EvaluateRequest).code == "request-invalid"
+
+
+def test_arrays_of_another_layout_are_refused_before_any_charge(tmp_path: Path) -> None:
+    with desk(tmp_path, private=True) as one:
+        other = replace(one, body=one.body[:-4])
+        assert other.asked().code == "request-invalid"
+        assert one.spent() == 0
+
+
+def test_private_plan_without_privacy_flag_needs_an_approval_that_says_so(tmp_path: Path) -> None:
+    study = made(tmp_path, approve=False)
+    approved(study, "east", private=True, expect=5)
+
+
+def test_a_home_in_use_is_refused(tmp_path: Path) -> None:
+    with desk(tmp_path) as one:
+        ingest(one.study, "east", expect=3)
+        command("policy", "limit", "--home", one.study.nodes["east"], "--approver", "A", expect=3)
+
+
+def test_slots_of_runs_and_purposes_are_apart(tmp_path: Path) -> None:
+    replies = Replies(tmp_path)
+    replies.store(Slot("a", 3, "train"), b"request", Packet(b"envelope", b"body"))
+    assert replies.stored(Slot("a", 3, "evaluate"), b"request") is None
+    assert replies.stored(Slot("b", 3, "train"), b"request") is None
+    assert replies.stored(Slot("a", 3, "train"), b"request") == Packet(b"envelope", b"body")
+    assert (replies.last_round("a", "train"), replies.last_round("a", "evaluate")) == (3, 0)
