@@ -84,7 +84,6 @@ def collect_updates(asking: Asking, spool: Spool, *, body: bytes) -> None:
         found = _checked(asking, site, reply, Update)
         if isinstance(found, Update):
             spool.put(site, found, reply.envelope, reply.body)
-            _note(asking, _received(asking, site, reply, found))
 
 
 def collect_histograms(asking: Asking, *, body: bytes) -> tuple[SiteHistogram, ...]:
@@ -94,7 +93,6 @@ def collect_histograms(asking: Asking, *, body: bytes) -> tuple[SiteHistogram, .
         found = _checked(asking, site, reply, Evaluation)
         if isinstance(found, Evaluation):
             histograms[site] = SiteHistogram(site=site, histogram=found.histogram)
-            _note(asking, _received(asking, site, reply, found))
     return tuple(histograms[site] for site in sorted(histograms))
 
 
@@ -137,6 +135,7 @@ def _checked(
         )
         _note(asking, refusal)
         return None
+    _note(asking, _received(asking, site, reply, found))
     if isinstance(found, Update):
         faults = faults_alone(found, reply.body, plan=asking.plan, layout=asking.layout)
     else:

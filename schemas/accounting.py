@@ -3,7 +3,7 @@
 * Neighbours differ by adding or removing one patient.
 * Renyi accounting is the enforced figure (a valid privacy filter: Feldman and Zrnic 2021,
   arXiv:2008.11193, for adaptively chosen plans); the privacy loss distribution stands beside it and
-  is never larger.
+  is never larger. Above 100 it says nothing more, is dear, and the Renyi figure takes its place.
 * Equal events are merged before composition, so the cost does not grow with the number of rounds.
 """
 
@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from schemas.privacy import SampledGaussian, Spend
+
+_COARSE = 100.0
 
 
 def epsilon_rdp(events: Iterable[SampledGaussian], *, delta: float) -> float:
@@ -50,7 +52,8 @@ def spend(events: Iterable[SampledGaussian], *, delta: float) -> Spend:
     """Price a part's releases both ways."""
     listed = tuple(events)
     rdp = epsilon_rdp(listed, delta=delta)
-    return Spend(delta=delta, rdp=rdp, pld=min(rdp, epsilon_pld(listed, delta=delta)))
+    pld = rdp if rdp > _COARSE else min(rdp, epsilon_pld(listed, delta=delta))
+    return Spend(delta=delta, rdp=rdp, pld=pld)
 
 
 def _merged(events: Iterable[SampledGaussian]) -> list[tuple[float, float, int]]:

@@ -10,7 +10,6 @@ from pydantic import Field
 
 from schemas.base import Record
 
-
 Width: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
 """A number of channels, or of layers in a block."""
 

@@ -15,7 +15,7 @@ from schemas.base import Record
 from schemas.gate import ModelGate
 from schemas.names import Digest, Name, SiteName, Text
 from schemas.network import NetworkSpec
-from schemas.privacy import SampledGaussian
+from schemas.privacy import NoiseMultiplier, SampledGaussian
 
 FileName: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$")
@@ -116,7 +116,7 @@ class PatientPrivacy(Record):
 
     kind: Literal["patient"]
     sampling_rate: float = Field(gt=0, le=1)
-    noise_multiplier: float = Field(gt=0)
+    noise_multiplier: NoiseMultiplier
     max_norm: float = Field(gt=0)
     """Clipping bound C of a patient's mean gradient."""
     delta: float = Field(gt=0, le=0.01)
@@ -155,7 +155,7 @@ class EvaluationPlan(Record):
 
     rounds: tuple[int, ...] = Field(min_length=1)
     bins: int = Field(default=10, ge=2, le=1000)
-    noise_multiplier: float | None = Field(default=None, gt=0)
+    noise_multiplier: NoiseMultiplier | None = None
     """Noise on the histogram, whose L2 sensitivity is 1; None only without privacy."""
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@
   discloses nothing.
 """
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -15,16 +15,19 @@ from schemas.base import Record
 Adjacency: TypeAlias = Literal["add-or-remove-one-patient"]
 
 
+NoiseMultiplier: TypeAlias = Annotated[float, Field(ge=1e-6, le=1e6)]
+"""Standard deviation of the noise over the L2 sensitivity, within what accounting can price."""
+
+
 class SampledGaussian(Record):
     """`steps` Gaussian releases, each over patients drawn independently at `sampling_rate`.
 
-    `noise_multiplier` is the noise's standard deviation over the L2 sensitivity (Abadi et al. 2016,
-    arXiv:1607.00133).
+    Abadi et al. 2016, arXiv:1607.00133.
     """
 
     kind: Literal["sampled-gaussian"] = "sampled-gaussian"
     sampling_rate: float = Field(gt=0, le=1)
-    noise_multiplier: float = Field(gt=0)
+    noise_multiplier: NoiseMultiplier
     steps: int = Field(ge=1)
 
 

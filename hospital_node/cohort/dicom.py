@@ -124,7 +124,7 @@ def _parsed(path: Path, contract: DataContract) -> Dataset:
         raise _Unfit("too-large")
     tags = _tags(contract.image.required_attributes)
     with path.open("rb") as file:
-        start = file.read(2**12)
+        start = file.read(2**16)
         if start[128:132] != b"DICM":
             raise _Unfit("not-dicom")
         is_deflated = DeflatedExplicitVRLittleEndian.encode() in start
@@ -132,8 +132,8 @@ def _parsed(path: Path, contract: DataContract) -> Dataset:
             file.seek(0)
             header = dcmread(file, stop_before_pixels=True, specific_tags=tags)
             _judged(header, technical(header), contract)
-        file.seek(0)
-        content = file.read()
+            file.seek(len(start))
+        content = start + file.read()
     if is_deflated:
         _bound_inflation(content)
     return dcmread(BytesIO(content), specific_tags=tags)

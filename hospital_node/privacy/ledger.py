@@ -47,7 +47,7 @@ CREATE TABLE rows (
 CREATE INDEX rows_by_request ON rows (request, sequence);
 CREATE TRIGGER rows_stay BEFORE DELETE ON rows BEGIN SELECT RAISE(ABORT, 'rows stay'); END;
 CREATE TRIGGER rows_keep BEFORE UPDATE ON rows BEGIN SELECT RAISE(ABORT, 'rows keep'); END;
--- A row that is given without its number has -1 here; REPLACE would delete without the first trigger.
+-- A row that comes without its number has -1 here; REPLACE would pass by the first trigger.
 CREATE TRIGGER rows_follow BEFORE INSERT ON rows WHEN NEW.sequence != -1
 BEGIN SELECT RAISE(ABORT, 'rows follow'); END;
 PRAGMA application_id = {_APPLICATION};

@@ -2,9 +2,10 @@
 
 * An event is on disk before `append` returns, so a claim is written before it is acted on.
 * A leaf is the exact stored bytes of one line; they are never serialised again to verify.
-* The head is signed at the end of a round and at the end of a command. After a crash the file may
-  hold more events than the head, never fewer; a torn last line was never acknowledged and is
-  dropped.
+* The head is signed when the log is made, at the end of a round and at the end of a command.
+* After a crash the file may hold more events than the head, never fewer; a torn last line was never
+  acknowledged and is dropped.
+* Files that do not fit together are refused and left as they are.
 * One writer: the owner of the home directory.
 """
 
@@ -12,14 +13,15 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
 from schemas.audit.events import AuditEvent, Facts
-from schemas.audit.merkle import Frontier, leaf_hash
+from schemas.audit.merkle import Frontier, grown, leaf_hash
 from schemas.audit.notes import TreeHead, signed_head, verified_head
 from schemas.base import Record
 from schemas.errors import InvalidRecord, JournalDamaged
-from schemas.files import sync_folder, write_durably
+from schemas.files import make_folder, write_durably
 from schemas.names import Moment, PublicKey
 from schemas.wire.keys import SigningKey
 
@@ -38,17 +40,18 @@ class Journal:
             JournalDamaged: the file does not match the signed head.
         """
         self._folder, self._origin, self._key, self._clock = folder, origin, key, clock
-        new = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
-        if new:
-            sync_folder(folder.parent)
-        self._frontier = _recovered(folder, origin=origin, key=key)
-        self._file = (folder / _EVENTS).open("ab")
+        make_folder(folder)
+        self._frontier, self._end = _recovered(folder, origin=origin, key=key.public)
+        self._file = (folder / _EVENTS).open("ab", buffering=0)
+        self._file.truncate(self._end)
+        if not (folder / _HEAD).exists():
+            self.seal()
 
     def append(self, *facts: Facts, private: Record | None = None) -> None:
         """Write events, all of them on disk when this returns.
 
-        Private details go to a file of their own under a salt; the last event commits to them.
+        Private details go to a file of their own under a salt; the last event commits to them. What
+        cannot be written whole is taken back.
         """
         lines = []
         frontier = self._frontier
@@ -62,9 +65,7 @@ class Journal:
             )
             lines.append(event.canonical())
             frontier = frontier.appended(leaf_hash(lines[-1]))
-        self._file.write(b"".join(line + b"\n" for line in lines))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._write(b"".join(line + b"\n" for line in lines))
         self._frontier = frontier
 
     def seal(self) -> None:
@@ -90,6 +91,17 @@ class Journal:
         self.seal()
         self._file.close()
 
+    def _write(self, content: bytes) -> None:
+        left = memoryview(content)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+            os.fsync(self._file.fileno())
+        except BaseException:
+            self._file.truncate(self._end)
+            raise
+        self._end += len(content)
+
     def _committed(self, private: Record) -> str:
         salt = secrets.token_bytes(32)
         content = salt + private.canonical()
@@ -100,17 +112,11 @@ class Journal:
 
 def read_events(folder: Path) -> Iterator[AuditEvent]:
     """Read the events of a log without opening it for writing."""
-    path = folder / _EVENTS
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield AuditEvent.from_canonical(line[:-1])
-            except InvalidRecord:
-                raise _damaged("an event that is not in canonical form") from None
+    for line in _whole_lines(folder):
+        try:
+            yield AuditEvent.from_canonical(line)
+        except InvalidRecord:
+            raise _damaged("an event that is not in canonical form") from None
 
 
 def verified(folder: Path, *, origin: str, key: PublicKey) -> TreeHead:
@@ -119,50 +125,53 @@ def verified(folder: Path, *, origin: str, key: PublicKey) -> TreeHead:
     Raises:
         JournalDamaged: no head, or events that differ from it.
     """
-    path = folder / _HEAD
-    if not path.exists():
+    head = _stored_head(folder, origin=origin, key=key)
+    if head is None:
         raise _damaged("no signed tree head")
-    head = verified_head(path.read_text(encoding="utf-8"), origin=origin, key=key)
-    frontier = Frontier()
-    with (folder / _EVENTS).open("rb") as file:
-        for line in file:
-            if frontier.size == head.size:
-                break
-            frontier = frontier.appended(leaf_hash(line.removesuffix(b"\n")))
+    lines = islice(_whole_lines(folder), head.size)
+    frontier = grown(lines)
     if (frontier.size, frontier.root()) != (head.size, head.root):
         raise _damaged("events that differ from the signed tree head")
     return head
 
 
-def _recovered(folder: Path, *, origin: str, key: SigningKey) -> Frontier:
-    """Return the frontier over the whole lines, after comparing it with the head."""
+def _recovered(folder: Path, *, origin: str, key: PublicKey) -> tuple[Frontier, int]:
+    """Return the frontier over the whole lines and where they end, if they fit the head."""
     head = _stored_head(folder, origin=origin, key=key)
-    path = folder / _EVENTS
-    frontier, end, found = Frontier(), 0, head is None or head.size == 0
-    if path.exists():
-        with path.open("r+b") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    file.truncate(end)
-                    os.fsync(file.fileno())
-                    break
-                frontier, end = frontier.appended(leaf_hash(line[:-1])), end + len(line)
-                if head is not None and frontier.size == head.size:
-                    found = frontier.root() == head.root
-                    if not found:
-                        break
+    if head is None:
+        if (folder / _EVENTS).exists() and (folder / _EVENTS).stat().st_size > 0:
+            raise _damaged("events without a signed tree head")
+        return Frontier(), 0
+    frontier, end, found = Frontier(), 0, head.size == 0
+    for line in _whole_lines(folder):
+        frontier, end = frontier.appended(leaf_hash(line)), end + len(line) + 1
+        if frontier.size == head.size:
+            found = frontier.root() == head.root
     if not found:
         raise _damaged("events that differ from the signed tree head")
-    return frontier
+    return frontier, end
 
 
-def _stored_head(folder: Path, *, origin: str, key: SigningKey) -> TreeHead | None:
+def _whole_lines(folder: Path) -> Iterator[bytes]:
+    """Read the stored events without their line ends; a torn last one is left out."""
+    path = folder / _EVENTS
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line[:-1]
+
+
+def _stored_head(folder: Path, *, origin: str, key: PublicKey) -> TreeHead | None:
     path = folder / _HEAD
     if not path.exists():
-        if (folder / _EVENTS).exists() and (folder / _EVENTS).read_bytes().count(b"\n") > 1:
-            raise _damaged("events without a signed tree head")
         return None
-    return verified_head(path.read_text(encoding="utf-8"), origin=origin, key=key.public)
+    try:
+        note = path.read_bytes().decode()
+    except UnicodeDecodeError:
+        raise _damaged("a tree head that is no text") from None
+    return verified_head(note, origin=origin, key=key)
 
 
 def _damaged(found: str) -> JournalDamaged:

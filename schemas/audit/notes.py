@@ -6,6 +6,7 @@
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
 
 from schemas.errors import JournalDamaged
@@ -13,6 +14,9 @@ from schemas.names import PublicKey
 from schemas.wire.keys import SigningKey, is_signed
 
 _ED25519 = b"\x01"
+_ROOT_BYTES = 32
+_SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
+"""Decimal without leading zeros; a longer one is no size of a log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ def verified_head(note: str, *, origin: str, key: PublicKey) -> TreeHead:
     if head is None or head.origin != origin:
         raise _refused("no tree head of the expected origin")
     wanted = key_id(origin, key)
-    for line in lines.splitlines():
+    for line in lines.split("\n"):
         name, encoded = _signature_line(line)
         if name == origin and encoded[:4] == wanted and is_signed(text.encode(), encoded[4:], key):
             return head
@@ -59,16 +63,12 @@ def verified_head(note: str, *, origin: str, key: PublicKey) -> TreeHead:
 
 
 def _parsed(text: str) -> TreeHead | None:
-    parts = text.split("\n")
-    if len(parts) < 4 or parts[-1] != "":
-        return None
-    origin, size, root = parts[:3]
     try:
+        origin, size, root, *_ = text.removesuffix("\n").split("\n")
         raw = base64.b64decode(root, validate=True)
     except ValueError:
         return None
-    is_decimal = size.isascii() and size.isdigit() and (size == "0" or size[0] != "0")
-    if not origin or not is_decimal or len(raw) != 32:
+    if not origin or not _SIZE.fullmatch(size) or len(raw) != _ROOT_BYTES:
         return None
     return TreeHead(origin, int(size), raw)
 

@@ -27,7 +27,7 @@ Base64: TypeAlias = Annotated[
         r"([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
     ),
 ]
-"""Base64 whose spare bits are zero (RFC 4648, 3.5): bytes have one form, and envelopes one digest."""
+"""Base64 whose spare bits are zero (RFC 4648, 3.5), so that an envelope has one digest."""
 
 
 class Envelope(Record):

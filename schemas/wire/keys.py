@@ -83,7 +83,9 @@ def registered(key: PublicKey) -> PublicKey:
     raw = base64.b64decode(key)
     y = int.from_bytes(raw, "little") & (2**255 - 1)
     if y >= _P or y in _SMALL_ORDER_Y or not _is_on_curve(y):
-        message = "key refused: its encoding is not canonical, its order is small, or it is no point"
+        message = (
+            "key refused: its encoding is not canonical, its order is small, or it is no point"
+        )
         raise EnvelopeRefused(message, next_step="make a new key pair")
     return key
 

@@ -1,4 +1,6 @@
-"""Our accounting against dp-accounting called directly, event by event, and against measured figures."""
+"""Our accounting against dp-accounting called directly, and against measured figures."""
+
+from random import Random
 
 import dp_accounting
 import pytest
@@ -53,7 +55,7 @@ def test_loss_distribution_epsilon_is_that_of_the_raw_events() -> None:
 @settings(max_examples=8)
 @given(st.lists(EVENTS, min_size=1, max_size=4), st.randoms())
 def test_order_is_nothing_and_every_release_costs(
-    events: list[SampledGaussian], random: "st.Random"
+    events: list[SampledGaussian], random: Random
 ) -> None:
     whole = accounting.epsilon_rdp(events, delta=DELTA)
     shuffled = list(events)

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from aggregator.audit.report import ReportFacts
+from aggregator.audit.records import Purpose, ReportFacts
 from schemas.accounting import spend
 from schemas.audit.events import (
     AuditEvent,
@@ -32,67 +32,16 @@ from schemas.gate import CheckResult, Outcome, SiteMetric, Verdict
 from schemas.names import digest_of, moment_of
 from schemas.plan import TrainingPlan
 from schemas.privacy import PrivacyStatement, SampledGaussian, Spend
+from schemas.update import RefusalCode
 from schemas.wire.keys import SigningKey
+from tests.aggregator.audit.plans import CONTRACT, INITIAL, SITES, open_plan, private_plan
 
 RUN = "run-20261120t090000-1f2e"
 ORIGIN = "lung-federation/aggregator"
-CONTRACT = digest_of(b"contract")
-INITIAL = digest_of(b"initial")
 KEYS = {
     name: SigningKey(Ed25519PrivateKey.from_private_bytes(sha256(name.encode()).digest()))
     for name in ("aggregator", "charite", "hannover", "leeds")
 }
-SITES = ("charite", "hannover", "leeds")
-
-_HEAD = """
-name = "chest-xray"
-title = "{title}"
-rounds = {rounds}
-contract = {{ file = "contract.toml", pinned = "{contract}" }}
-initial = {{ seed = 7, arrays = "{initial}" }}
-participation = {{ quorum = 2, deadline_s = 120.0 }}
-"""
-_PRIVATE = """
-network = { kind = "gabor-fourier", features = 2048 }
-local = { kind = "private-steps", steps = 4, optimizer = { kind = "sgd", learning_rate = 0.5 } }
-aggregation = { algorithm = "fedavgm", momentum = 0.5, max_update_norm = 40.0 }
-evaluation = { rounds = [2, 4, 6, 8], bins = 10, noise_multiplier = 2.0 }
-gate = { floor = 0.6, margin = 0.02, min_sites = 2 }
-sites = [
-  { site = "charite", weight = 2.0, expected_patients = 400.0 },
-  { site = "hannover", expected_patients = 120.0 },
-  { site = "leeds", weight = 1.5, expected_patients = 260.0 },
-]
-[privacy]
-kind = "patient"
-sampling_rate = 0.25
-noise_multiplier = 4.0
-max_norm = 1.0
-delta = 1e-4
-"""
-_OPEN = """
-network = { kind = "densenet", blocks = [2, 2] }
-privacy = { kind = "none" }
-evaluation = { rounds = [1, 2] }
-sites = [{ site = "charite" }, { site = "hannover" }, { site = "leeds" }]
-[local]
-kind = "epochs"
-epochs = 1
-batch_images = 16
-optimizer = { kind = "adamw", learning_rate = 1e-3 }
-"""
-
-
-def private_plan(title: str = "Pneumonia on chest X-rays, three hospitals") -> TrainingPlan:
-    head = _HEAD.format(title=title, rounds=8, contract=CONTRACT, initial=INITIAL)
-    return TrainingPlan.from_toml(head + _PRIVATE)
-
-
-def open_plan() -> TrainingPlan:
-    title = "Tumour on brain MRI, no privacy"
-    return TrainingPlan.from_toml(
-        _HEAD.format(title=title, rounds=2, contract=CONTRACT, initial=INITIAL) + _OPEN
-    )
 
 
 @dataclass
@@ -136,23 +85,21 @@ class Log:
     def move(self, number: int, source: str, target: str) -> None:
         self.note(RoundMoved(run=RUN, round=number, source=source, target=target))
 
-    def ask(self, number: int, purpose: str, arrays: str = INITIAL) -> str:
+    def ask(self, number: int, purpose: Purpose, arrays: str = INITIAL) -> str:
         request = f"{RUN}.{number}.{purpose}"
         self.note(
-            RequestSent.model_validate(
-                {
-                    "run": RUN,
-                    "round": number,
-                    "request": request,
-                    "purpose": purpose,
-                    "arrays": arrays,
-                    "sites": SITES,
-                }
+            RequestSent(
+                run=RUN,
+                round=number,
+                request=request,
+                purpose=purpose,
+                arrays=arrays,
+                sites=SITES,
             )
         )
         return request
 
-    def reply(self, site: str, number: int, purpose: str, *, cheaper: float = 1.0) -> None:
+    def reply(self, site: str, number: int, purpose: Purpose, *, cheaper: float = 1.0) -> None:
         name = f"{site}.{number}.{purpose}"
         self.note(
             ReplyReceived(
@@ -167,20 +114,11 @@ class Log:
             )
         )
 
-    def refuse(self, site: str, number: int, purpose: str, code: str) -> None:
-        self.note(
-            RefusalReceived.model_validate(
-                {
-                    "run": RUN,
-                    "round": number,
-                    "request": f"{RUN}.{number}.{purpose}",
-                    "site": site,
-                    "code": code,
-                }
-            )
-        )
+    def refuse(self, site: str, number: int, purpose: Purpose, code: RefusalCode) -> None:
+        request = f"{RUN}.{number}.{purpose}"
+        self.note(RefusalReceived(run=RUN, round=number, request=request, site=site, code=code))
 
-    def lose(self, site: str, number: int, purpose: str) -> None:
+    def lose(self, site: str, number: int, purpose: Purpose) -> None:
         request = f"{RUN}.{number}.{purpose}"
         self.note(ReplyMissing(run=RUN, round=number, request=request, site=site))
 
@@ -235,7 +173,7 @@ class Log:
             generated="2026-11-20T10:30:00.000Z",
         )
 
-    def _statement(self, site: str, purpose: str, *, cheaper: float) -> PrivacyStatement | None:
+    def _statement(self, site: str, purpose: Purpose, *, cheaper: float) -> PrivacyStatement | None:
         is_update = purpose == "train"
         event = self.plan.train_event() if is_update else self.plan.evaluation_event()
         if event is None:

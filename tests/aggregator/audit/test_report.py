@@ -8,7 +8,7 @@ from schemas.audit.events import AuditEvent, Quarantined
 from schemas.errors import InputRefused
 from schemas.names import digest_of
 from schemas.wire.keys import SigningKey
-from tests.aggregator.audit import runs
+from tests.aggregator.audit import plans, runs
 
 
 def reported(log: runs.Log, facts: ReportFacts | None = None) -> Report:
@@ -90,18 +90,18 @@ def test_the_lineage_leaves_out_what_was_rolled_back(private: Report) -> None:
     assert private.accepted is not None
     assert private.accepted.arrays == runs.model(8)
     assert [(one.round, one.site) for one in private.accepted.lineage] == [
-        (number, site) for number in (1, 2, 7, 8) for site in runs.SITES
+        (number, site) for number in (1, 2, 7, 8) for site in plans.SITES
     ]
 
 
 def test_the_lineage_keeps_an_undecided_round_and_leaves_out_a_quarantined_update() -> None:
-    log = runs.Log(runs.private_plan())
+    log = runs.Log(plans.private_plan())
     log.begin()
     log.train(1)
     log.move(1, "combined", "provisional")
     log.move(2, "provisional", "opened")
     log.ask(2, "train")
-    for site in runs.SITES:
+    for site in plans.SITES:
         log.reply(site, 2, "train")
     log.quarantine("leeds", 2, "norm", "its norm is too large")
     log.combine(2)
@@ -143,7 +143,7 @@ def test_a_site_that_states_too_little_is_found() -> None:
 
 def test_a_reply_with_another_mechanism_than_the_plans_is_found() -> None:
     log = runs.private_run()
-    other = runs.private_plan()
+    other = plans.private_plan()
     privacy = other.privacy.model_copy(update={"noise_multiplier": 1.0})
     log.plan = other.model_copy(update={"privacy": privacy})
     log.reply("leeds", 9, "train")
@@ -205,7 +205,7 @@ def test_another_plan_or_contract_than_the_runs_is_found() -> None:
     log = runs.private_run()
     facts = log.facts().model_copy(update={"contract": digest_of(b"another")})
     assert found(reported(log, facts), "contract").standing == "FAIL"
-    log.plan = runs.private_plan(title="another title")
+    log.plan = plans.private_plan(title="another title")
     assert found(reported(log), "contract").standing == "FAIL"
 
 

@@ -96,8 +96,13 @@ STORIES: dict[str, tuple[list[Step], int]] = {
         2,
     ),
     "a voided round comes back when there is no room": (
-        [Step("reserve", "a"), Step("void", "a"), Step("reserve", "b"), Step("reserve", "c")]
-        + [Step("reserve", "a", refused=BudgetExceeded)],
+        [
+            Step("reserve", "a"),
+            Step("void", "a"),
+            Step("reserve", "b"),
+            Step("reserve", "c"),
+            Step("reserve", "a", refused=BudgetExceeded),
+        ],
         2,
     ),
     "a repetition when there is no room": (
@@ -119,8 +124,14 @@ STORIES: dict[str, tuple[list[Step], int]] = {
     "what was never reserved cannot leave": ([Step("commit", "a", refused=LedgerDamaged)], 0),
     "what was never reserved cannot be voided": ([Step("void", "a", refused=LedgerDamaged)], 0),
     "commit and void are idempotent": (
-        [Step("reserve", "a"), Step("commit", "a"), Step("commit", "a")]
-        + [Step("reserve", "b"), Step("void", "b"), Step("void", "b")],
+        [
+            Step("reserve", "a"),
+            Step("commit", "a"),
+            Step("commit", "a"),
+            Step("reserve", "b"),
+            Step("void", "b"),
+            Step("void", "b"),
+        ],
         1,
     ),
     "an id stands for one release": (
@@ -128,8 +139,11 @@ STORIES: dict[str, tuple[list[Step], int]] = {
         1,
     ),
     "an id stands for one release after a void": (
-        [Step("reserve", "a"), Step("void", "a")]
-        + [Step("reserve", "a", "validation", refused=EnvelopeRefused)],
+        [
+            Step("reserve", "a"),
+            Step("void", "a"),
+            Step("reserve", "a", "validation", refused=EnvelopeRefused),
+        ],
         0,
     ),
 }
@@ -341,9 +355,8 @@ def test_a_damaged_ledger_is_refused_and_never_begun_anew(path: Path, damage: ob
         ledger.reserve(entry("a"), limit=LIMIT, delta=DELTA)
     damage(path)
     before = path.read_bytes() if path.exists() else None
-    with pytest.raises(LedgerDamaged, match="ledger refused: found "):
-        with Ledger(path) as ledger:
-            ledger.spent("train", delta=DELTA)
+    with pytest.raises(LedgerDamaged, match="ledger refused: found "), Ledger(path) as ledger:
+        ledger.spent("train", delta=DELTA)
     assert (path.read_bytes() if path.exists() else None) == before
 
 

@@ -18,7 +18,7 @@ ROWS = st.lists(
 )
 
 
-def examples_of(rows: Sequence[tuple[float, bool, int]]) -> tuple[np.ndarray, Examples]:  # type: ignore[type-arg]
+def examples_of(rows: Sequence[tuple[float, bool, int]]) -> tuple[np.ndarray, Examples]:
     values, labels, patients = zip(*rows, strict=True)
     examples = Examples(
         torch.zeros((len(rows), 1)), torch.tensor(labels).float(), torch.tensor(patients)
@@ -26,7 +26,7 @@ def examples_of(rows: Sequence[tuple[float, bool, int]]) -> tuple[np.ndarray, Ex
     return np.array(values), examples
 
 
-def counts(rows: Sequence[tuple[float, bool, int]], bins: int) -> np.ndarray:  # type: ignore[type-arg]
+def counts(rows: Sequence[tuple[float, bool, int]], bins: int) -> np.ndarray:
     values, examples = examples_of(rows)
     return np.array(histogram(values, examples, bins=bins, noise_multiplier=None).counts)
 
