@@ -159,7 +159,7 @@ def _entry(request: Request, work: Work) -> Entry | None:
         event=event,
         max_norm=plan.privacy.max_norm if trains else 1.0,
         contract=work.cohort.manifest.contract,
-        cohort=work.cohort.manifest.digest,
+        cohort=work.cohort.digest,
         software=installed_code(),
     )
 

@@ -10,7 +10,8 @@
 import json
 import re
 import tomllib
-from typing import TYPE_CHECKING, ClassVar, Self
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, ClassVar, Self, get_args, get_origin
 
 import rfc8785
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -40,6 +41,15 @@ class Record(BaseModel):
         hide_input_in_errors=True,
         validate_default=True,
     )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
+        """Refuse a field that holds a set: it has no order, and so no canonical form."""
+        super().__pydantic_init_subclass__(**kwargs)
+        for name, field in cls.model_fields.items():
+            if _holds_set(field.annotation):
+                message = f"{cls.__name__}.{name} holds a set, which has no canonical form"
+                raise TypeError(message)
 
     def canonical(self) -> bytes:
         """Return the RFC 8785 bytes of this record."""
@@ -95,6 +105,12 @@ class Record(BaseModel):
             f"{cls.__name__} refused: {found}",
             next_step="mend the named fields; docs/reference/ lists what each may hold",
         )
+
+
+def _holds_set(annotation: object) -> bool:
+    kind = get_origin(annotation) or annotation
+    is_set = isinstance(kind, type) and issubclass(kind, AbstractSet)
+    return is_set or any(_holds_set(one) for one in get_args(annotation))
 
 
 def _brief(error: Exception) -> str:

@@ -61,8 +61,7 @@ def digest_of(content: bytes | memoryview) -> Digest:
 
 def moment_of(instant: datetime) -> Moment:
     """Write an aware datetime as a moment."""
-    utc = instant.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def now() -> Moment:

@@ -15,7 +15,7 @@ from schemas.base import Record
 Adjacency: TypeAlias = Literal["add-or-remove-one-patient"]
 
 
-NoiseMultiplier: TypeAlias = Annotated[float, Field(ge=1e-6, le=1e6)]
+NoiseMultiplier: TypeAlias = Annotated[float, Field(ge=1e-12, le=1e12)]
 """Standard deviation of the noise over the L2 sensitivity, within what accounting can price."""
 
 

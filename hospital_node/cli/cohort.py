@@ -14,7 +14,7 @@ from typing import Annotated, TypeAlias, get_args
 import typer
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
-from rich.table import Column, Table
+from rich.table import Table
 
 from hospital_node.cli.options import Home, Json
 from hospital_node.cohort.contract_checks import Finding, conforms
@@ -170,10 +170,9 @@ def _say(
         f"{manifest.patients()} patients; "
         + ("conforms" if conforms(findings) else "does not conform")
     )
-    console = Console()
-    console.print(_class_table(contract, manifest))
-    if findings:
-        console.print(_finding_table(findings))
+    Console().print(_class_table(contract, manifest))
+    for one in findings:
+        typer.echo(_line(one))
 
 
 def _class_table(contract: DataContract, manifest: DatasetManifest) -> Table:
@@ -184,13 +183,11 @@ def _class_table(contract: DataContract, manifest: DatasetManifest) -> Table:
     return table
 
 
-def _finding_table(findings: Sequence[Finding]) -> Table:
-    table = Table(
-        Column("finding", no_wrap=True), "count", "severity", "found", "expected", "what helps"
+def _line(one: Finding) -> str:
+    return (
+        f"{one.severity}: {one.code} ({one.count}): found {one.found}; expected {one.expected}; "
+        f"{one.remedy}"
     )
-    for one in findings:
-        table.add_row(one.code, str(one.count), one.severity, one.found, one.expected, one.remedy)
-    return table
 
 
 def _summary(

@@ -20,6 +20,7 @@ from hospital_node.cohort.contract_checks import Finding, examined, refuse_unfit
 from hospital_node.cohort.deidentification import part_of, pseudonym
 from hospital_node.cohort.dicom import Image, NotUsed, read
 from hospital_node.cohort.labels import Label, read_labels
+from hospital_node.cohort.parts import settle_parts
 from hospital_node.cohort.reasons import REASONS
 from hospital_node.cohort.selection import Arrival, selected
 from hospital_node.cohort.sources import folder_files
@@ -93,6 +94,7 @@ def ingest(source: Path, labels: Path, contract: DataContract, *, desk: Desk) ->
             unread_labels=len(table.keys() - intake.instances),
         )
         refuse_unfit(findings)
+        settle_parts(desk.store, manifest)
         place(folder, desk.store, contract=contract, manifest=manifest, findings=findings)
     return IngestReport(manifest, findings)
 

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from schemas.contract import DataContract
 from schemas.errors import CohortChanged, CohortRefused, InvalidRecord
 from schemas.files import sync_folder, write_durably
 from schemas.manifest import DatasetManifest, Part
-from schemas.names import Digest
+from schemas.names import Digest, digest_of
 
 __all__ = ["Cohort", "cohort_folder", "open_cohort", "place", "stored_contracts", "workshop"]
 
@@ -45,6 +46,8 @@ class Cohort:
 
     contract: DataContract
     manifest: DatasetManifest
+    digest: Digest
+    """Of the manifest."""
     findings: tuple[Finding, ...]
     pixels: NDArray[np.float32]
     """[images, height, width], read-only, normalised; row i is `manifest.rows[i]`."""
@@ -85,13 +88,15 @@ def open_cohort(store: Path, contract: Digest) -> Cohort:
             message, next_step="hospital-node cohort ingest --home DIR --contract FILE --source DIR"
         )
     try:
-        agreed = DataContract.from_canonical((folder / CONTRACT).read_bytes())
-        manifest = DatasetManifest.from_canonical((folder / MANIFEST).read_bytes())
-        examination = Examination.from_canonical((folder / FINDINGS).read_bytes())
+        agreed = _contract((folder / CONTRACT).read_bytes())
+        content = (folder / MANIFEST).read_bytes()
+        manifest = _manifest(content)
+        examination = _examination((folder / FINDINGS).read_bytes())
         pixels = np.lib.format.open_memmap(folder / PIXELS, mode="r")
     except (OSError, ValueError, InvalidRecord):
         raise _changed("a file that is missing or damaged") from None
-    if examination.manifest != manifest.digest:
+    digest = digest_of(content)
+    if examination.manifest != digest:
         raise _changed("another manifest")
     if agreed.digest != contract or manifest.contract != contract:
         raise _changed("another contract")
@@ -100,7 +105,14 @@ def open_cohort(store: Path, contract: Digest) -> Cohort:
         raise _changed("pixels of another shape")
     if _digest_of_file(folder / PIXELS) != manifest.pack:
         raise _changed("other pixels than the manifest names")
-    return Cohort(agreed, manifest, examination.findings, pixels)
+    return Cohort(agreed, manifest, digest, examination.findings, pixels)
+
+
+# A node opens its cohort for every request; reading a manifest of a thousand rows again would cost
+# it more than the rest of the round. Equal bytes give equal records, so what is kept cannot go stale.
+_contract = lru_cache(maxsize=8)(DataContract.from_canonical)
+_manifest = lru_cache(maxsize=8)(DatasetManifest.from_canonical)
+_examination = lru_cache(maxsize=8)(Examination.from_canonical)
 
 
 def stored_contracts(store: Path) -> tuple[DataContract, ...]:

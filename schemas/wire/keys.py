@@ -22,12 +22,6 @@ from schemas.files import read_private, write_durably
 from schemas.names import PublicKey
 
 _P = 2**255 - 19
-_ORDER_8_Y = (
-    2707385501144840649318225287225658788936804267575313519463743609750303021540,
-    55188659117513257062467267217118295137698188065244968500265048394206261417927,
-)
-_SMALL_ORDER_Y = frozenset({0, 1, _P - 1, *_ORDER_8_Y})
-"""The y coordinates, modulo p, of the eight points whose order divides 8."""
 _D = -121665 * pow(121666, -1, _P) % _P
 
 
@@ -82,12 +76,20 @@ def registered(key: PublicKey) -> PublicKey:
     """
     raw = base64.b64decode(key)
     y = int.from_bytes(raw, "little") & (2**255 - 1)
-    if y >= _P or y in _SMALL_ORDER_Y or not _is_on_curve(y):
+    if y >= _P or _has_small_order(y) or not _is_on_curve(y):
         message = (
             "key refused: its encoding is not canonical, its order is small, or it is no point"
         )
         raise EnvelopeRefused(message, next_step="make a new key pair")
     return key
+
+
+def _has_small_order(y: int) -> bool:
+    """Say whether the order divides 8: y of the point is 1, -1 or 0, or y of its double is 0.
+
+    The doubled y is 0 where x^2 = -y^2, which in the curve's equation leaves d y^4 + 2 y^2 = 1.
+    """
+    return y in {0, 1, _P - 1} or (_D * y**4 + 2 * y**2 - 1) % _P == 0
 
 
 def _is_on_curve(y: int) -> bool:

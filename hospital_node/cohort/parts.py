@@ -1,0 +1,65 @@
+"""Which part each patient belongs to, for good: train and validation never share a patient.
+
+* The ledger prices the two parts side by side; that holds only while no patient was ever in both,
+  over all contracts, labels tables and re-ingests of this home.
+* A patient's part is written down before the first cohort that uses it, and never changed. A
+  cohort that would move a patient is refused.
+* The register holds keyed pseudonyms and parts, nothing else. It stays when a patient is withdrawn,
+  since what was released stays charged.
+"""
+
+from pathlib import Path
+
+from schemas.base import Record
+from schemas.errors import CohortChanged, InvalidRecord, NotConforming
+from schemas.files import write_durably
+from schemas.manifest import DatasetManifest, Part, Pseudonym
+
+_FILE = ".parts.json"
+
+
+class PartsRegister(Record):
+    """Every patient that a cohort of this home ever held, by part."""
+
+    train: tuple[Pseudonym, ...] = ()
+    validation: tuple[Pseudonym, ...] = ()
+
+
+def settle_parts(store: Path, manifest: DatasetManifest) -> None:
+    """Write down the parts of a cohort's patients; on disk when it returns.
+
+    Raises:
+        NotConforming: a patient was in the other part before.
+        CohortChanged: the register cannot be read.
+    """
+    known = _known(store)
+    wanted: dict[Pseudonym, Part] = {row.patient: row.part for row in manifest.rows}
+    moved = sum(known.get(patient, part) != part for patient, part in wanted.items())
+    if moved:
+        message = (
+            f"cohort refused: {moved} patients would change between train and validation, "
+            "each patient keeps its part for good"
+        )
+        next_step = "split as this home's first cohort did: the same rule, fraction or column"
+        raise NotConforming(message, next_step=next_step)
+    if wanted.keys() <= known.keys():
+        return
+    together = known | wanted
+    register = PartsRegister(
+        train=tuple(sorted(one for one, part in together.items() if part == "train")),
+        validation=tuple(sorted(one for one, part in together.items() if part == "validation")),
+    )
+    write_durably(store / _FILE, register.canonical(), mode=0o600)
+
+
+def _known(store: Path) -> dict[Pseudonym, Part]:
+    path = store / _FILE
+    if not path.exists():
+        return {}
+    try:
+        register = PartsRegister.from_canonical(path.read_bytes())
+    except InvalidRecord:
+        message = "cohort refused: found a register of parts that is damaged"
+        raise CohortChanged(message, next_step="restore it from a backup") from None
+    parts: dict[Pseudonym, Part] = dict.fromkeys(register.train, "train")
+    return parts | dict.fromkeys(register.validation, "validation")
