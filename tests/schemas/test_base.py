@@ -1,4 +1,4 @@
-"""A record has one byte form; nothing else is taken for it, and no refusal repeats what was sent."""
+"""A record has one byte form; nothing else passes for it, and no refusal repeats what was sent."""
 
 import json
 import struct
@@ -103,14 +103,14 @@ def test_any_other_spelling_of_the_same_record_is_refused(old: str, new: str) ->
 @pytest.mark.parametrize(
     ("old", "new", "found"),
     [
-        ('"count":2', '"count":2.0', None),
+        ('"count":2', '"count":2.0', "/count: Input should be a valid integer"),
         ('"count":2', '"count":2.5', "/count: Input should be a valid integer"),
         ('"count":2', '"count":"2"', "/count: Input should be a valid integer"),
         ('"count":2', '"count":true', "/count: Input should be a valid integer"),
         ('"count":2', '"count":null', "/count: Input should be a valid integer"),
         ('"count":2', '"count":9007199254740993', "a whole number beyond 2^53"),
         ('"count":2,', "", "/count: Field required"),
-        ('"count":2', '"counts":2', "/counts: Extra inputs are not permitted"),
+        ('"count":2', '"count":2,"counts":2', "/counts: Extra inputs are not permitted"),
         ('"ratio":0.5', '"ratio":"0.5"', "/ratio: Input should be a valid number"),
         ('"ratio":0.5', '"ratio":NaN', "/ratio: Input should be a finite number"),
         ('"ratio":0.5', '"ratio":-Infinity', "/ratio: Input should be a finite number"),
@@ -127,17 +127,16 @@ def test_any_other_spelling_of_the_same_record_is_refused(old: str, new: str) ->
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_place_and_the_rule(
-    old: str, new: str, found: str | None
+    old: str, new: str, found: str
 ) -> None:
     sent = CANONICAL.decode().replace(old, new)
     with pytest.raises(InvalidRecord) as refused:
         Example.from_canonical(sent.encode())
-    words = "its bytes are not in canonical form" if found is None else found
-    assert refused.value.message.startswith(f"Example refused: {words}")
+    assert refused.value.message.startswith(f"Example refused: {found}")
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:
-    with pytest.raises(InvalidRecord, match="^Example refused: /: Invalid JSON"):
+    with pytest.raises(InvalidRecord, match=r"^Example refused: /: Invalid JSON"):
         Example.from_canonical(CANONICAL.replace(b'"text":""', b'"text":"\xff"'))
 
 
@@ -150,7 +149,7 @@ def test_more_bytes_than_a_record_may_have_are_refused_unread() -> None:
 
 
 def test_a_count_beyond_exact_numbers_is_refused_and_not_a_crash() -> None:
-    with pytest.raises(InvalidRecord, match="beyond 2\\^53"):
+    with pytest.raises(InvalidRecord, match=r"beyond 2\^53"):
         Histogram.from_canonical(b'{"counts":[[1152921504606846976],[1]]}')
 
 
@@ -204,21 +203,25 @@ def test_what_is_not_plain_toml_is_refused_and_never_repeated(text: str, found: 
     assert "secret" not in refused.value.message
 
 
-def test_toml_is_held_to_the_same_rules() -> None:
-    assert Example.from_toml("count = 2\nratio = 0.5\n") == EXAMPLE
-    assert Example.from_toml("count = 2\nratio = 5e-1 # half\n").digest == EXAMPLE.digest
-    for wrong, rule in {
-        'count = "2"\nratio = 0.5': "/count: Input should be a valid integer",
-        "count = 2.0\nratio = 0.5": None,
-        "count = 9007199254740993\nratio = 0.5": "a whole number beyond 2^53",
-        "count = 2\nratio = 0.5\ncout = 1": "/cout: Extra inputs are not permitted",
-    }.items():
-        if rule is None:
-            assert Example.from_toml(wrong) == EXAMPLE, "JSON has one kind of number"
-            continue
-        with pytest.raises(InvalidRecord) as refused:
-            Example.from_toml(wrong)
-        assert refused.value.message.startswith(f"Example refused: {rule}")
+def test_toml_is_read_into_the_same_record() -> None:
+    read = Example.from_toml("ratio = 5e-1 # half\ncount = 0x2\n")
+    assert read == EXAMPLE
+    assert read.digest == EXAMPLE.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('count = "2"\nratio = 0.5', "/count: Input should be a valid integer"),
+        ("count = 2.0\nratio = 0.5", "/count: Input should be a valid integer"),
+        ("count = 9007199254740993\nratio = 0.5", "a whole number beyond 2^53"),
+        ("count = 2\nratio = 0.5\ncout = 1", "/cout: Extra inputs are not permitted"),
+    ],
+)
+def test_toml_is_held_to_the_same_rules(text: str, found: str) -> None:
+    with pytest.raises(InvalidRecord) as refused:
+        Example.from_toml(text)
+    assert refused.value.message.startswith(f"Example refused: {found}")
 
 
 NAMES = ["arrays", "french", "structures", "unicode", "values", "weird"]

@@ -102,7 +102,7 @@ def test_patients_and_parts_are_keyed_and_the_table_may_say_the_parts(tmp_path: 
     ]
     write_labels(export / "labels.csv", rows)
     by_column = contract(parts=PartByColumn(column="split"))
-    manifest = ingested(export, tmp_path / "store", by_column).manifest
+    manifest = ingested(export, tmp_path / "another", by_column).manifest
     assert (manifest.patients("train"), manifest.patients("validation")) == (8, 4)
 
 
@@ -200,9 +200,10 @@ def test_a_new_ingest_replaces_the_cohort_whole(tmp_path: Path) -> None:
     report = ingested(export, tmp_path / "store")
 
     assert open_cohort(tmp_path / "store", contract().digest).manifest == report.manifest
-    assert [path.name for path in (tmp_path / "store").iterdir()] == [
-        cohort_folder(tmp_path / "store", contract().digest).name
-    ]
+    assert {path.name for path in (tmp_path / "store").iterdir()} == {
+        cohort_folder(tmp_path / "store", contract().digest).name,
+        ".parts.json",
+    }
 
 
 PLANTED = "ZZ7PLANTED"
