@@ -37,6 +37,8 @@ RoundVerdict: TypeAlias = Literal[
     "accepted", "rejected", "inconclusive", "provisional", "abandoned"
 ]
 
+_ROUNDING = 1e-9
+
 _ENDS: Mapping[str, RoundVerdict] = {
     "accepted": "accepted",
     "rolled-back": "rejected",
@@ -147,6 +149,33 @@ def exact_auroc(labels: NDArray[np.bool_], values: NDArray[np.float64]) -> float
     return float((below + up_to).sum() / (2 * len(positives) * len(negatives)))
 
 
+def undefined_reasons(nodes: Mapping[SiteName, Node], plan: TrainingPlan) -> list[str]:
+    """Say for each site without an exact AUROC which class of its validation part is too small."""
+    said = []
+    for site, node in nodes.items():
+        try:
+            cohort = open_cohort(node.cohort_folder, plan.contract.pinned or "")
+        except CohortRefused:
+            continue
+        labels, patients = cohort.labels("validation"), cohort.patients("validation")
+        weights = _class_weights(labels == 1, patients)
+        for index, meant in enumerate(cohort.contract.labels.classes):
+            if weights[index] < plan.gate.site_min_class_weight - _ROUNDING:
+                said.append(
+                    f"{site}: AUROC is undefined: its validation part has "
+                    f"{(labels == index).sum()} images of '{meant.meaning}', which weigh "
+                    f"{weights[index]:.1f} patients; a figure needs "
+                    f"{plan.gate.site_min_class_weight:g}"
+                )
+    return said
+
+
+def _class_weights(labels: NDArray[np.bool_], patients: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the patients of both classes; a patient weighs 1 in all, each image its share."""
+    share = 1.0 / np.bincount(patients, minlength=1)[patients]
+    return float(share[~labels].sum()), float(share[labels].sum())
+
+
 def _ended(
     number: int, outcome: RoundVerdict, verdict: Verdict | None, seconds: float
 ) -> RoundOutcome:
@@ -183,9 +212,7 @@ def _scored(node: Node, plan: TrainingPlan, model: bytes) -> Scored | None:
 def _defined_auroc(scored: Scored, plan: TrainingPlan) -> float | None:
     """Return a site's exact AUROC; None when a class weighs too few patients."""
     labels, values, patients = scored
-    share = 1.0 / np.bincount(patients, minlength=1)[patients]
-    lightest = min(share[labels].sum(), share[~labels].sum())
-    if lightest < plan.gate.site_min_class_weight - 1e-9:
+    if min(_class_weights(labels, patients)) < plan.gate.site_min_class_weight - _ROUNDING:
         return None
     return exact_auroc(labels, values)
 

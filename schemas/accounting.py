@@ -7,6 +7,7 @@
 * Equal events are merged before composition, so the cost does not grow with the number of rounds.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -63,14 +64,12 @@ def _merged(events: Iterable[SampledGaussian]) -> list[tuple[float, float, int]]
     2022, arXiv:1905.02383, corollary 3.3), exactly and also under adaptive choice.
     """
     counted: Counter[tuple[float, float]] = Counter()
-    precision = 0.0
     for event in events:
-        if event.sampling_rate == 1.0:
-            precision += event.steps / event.noise_multiplier**2
-        else:
-            counted[event.sampling_rate, event.noise_multiplier] += event.steps
+        counted[event.sampling_rate, event.noise_multiplier] += event.steps
     rows = [(rate, noise, steps) for (rate, noise), steps in sorted(counted.items())]
-    return [*rows, (1.0, precision**-0.5, 1)] if precision else rows
+    whole = math.fsum(steps / noise**2 for rate, noise, steps in rows if rate == 1.0)
+    sampled = [row for row in rows if row[0] != 1.0]
+    return [*sampled, (1.0, whole**-0.5, 1)] if whole else sampled
 
 
 def _priced(sampling_rate: float, noise_multiplier: float) -> Any:  # noqa: ANN401 - untyped library

@@ -24,7 +24,13 @@ from aggregator.runs import run_names, stored
 from deployment.demo_data import Source, found, invented
 from deployment.embedded.federation import opened
 from deployment.material import read_material, read_text
-from deployment.outcome import released_auroc, round_outcomes, site_outcomes
+from deployment.outcome import (
+    RoundOutcome,
+    released_auroc,
+    round_outcomes,
+    site_outcomes,
+    undefined_reasons,
+)
 from schemas.command_line import say_json, say_refusal
 from schemas.errors import FederationError, InputRefused, NothingAccepted
 from schemas.plan import NoPrivacy, TrainingPlan
@@ -140,7 +146,7 @@ def _federated(
     except NothingAccepted as error:
         say_refusal(error)
     shell.run(aggregator.cli.app, "aggregator", "audit", "report", "--home", home)
-    return _outcome(home, homes)
+    return _outcome(home, homes, stage)
 
 
 def _node(
@@ -173,7 +179,7 @@ def _node(
     return home
 
 
-def _outcome(home: Path, homes: Sequence[Path]) -> dict[str, Any]:
+def _outcome(home: Path, homes: Sequence[Path], stage: Console) -> dict[str, Any]:
     """Gather what the run came to."""
     with opened(home, homes) as embedded:
         federation = embedded.federation
@@ -183,6 +189,8 @@ def _outcome(home: Path, homes: Sequence[Path]) -> dict[str, Any]:
         model = federation.store.arrays(state.accepted.arrays) if accepted else None
         sites, exact = site_outcomes(embedded.nodes, plan, state, model)
         rounds = round_outcomes(federation.journal.events(), name)
+        for reason in undefined_reasons(embedded.nodes, plan):
+            stage.print(reason, soft_wrap=True, highlight=False, markup=False)
     return {
         "sites": [one.model_dump(mode="json") for one in sites],
         "rounds": [one.model_dump(mode="json") for one in rounds],
@@ -209,7 +217,8 @@ def _say(outcome: dict[str, Any], stage: Console) -> None:
     stage.print(table)
     for one in outcome["rounds"]:
         if one["verdict"] != "provisional":
-            stage.print(f"Round {one['round']}: {one['verdict']}. {one['reason']}", highlight=False)
+            said = str(RoundOutcome.model_validate(one))
+            stage.print(said, soft_wrap=True, highlight=False, markup=False)
     stage.print(f"Report: {outcome['report']}", soft_wrap=True, highlight=False)
 
 
