@@ -15,7 +15,7 @@ from hospital_node.session import answer
 from schemas.audit.events import Facts, Quarantined
 from schemas.errors import EnvelopeRefused
 from schemas.names import digest_of
-from schemas.update import EvaluateRequest, Evaluation, Refusal, TrainRequest, Update
+from schemas.update import Evaluation, Refusal, TrainRequest, Update
 from schemas.wire.envelope import opened, signed
 from schemas.wire.packet import Packet
 from tests.study import Direct, Study, Tamper, made
@@ -52,9 +52,13 @@ class Desk:
         return kind(**(fields | changes))
 
     def packet(self, kind: type[Any] = TrainRequest, **changes: Any) -> Packet:
-        return Packet(signed(self.request(kind, **changes), self.embedded.federation.key), self.body)
+        return Packet(
+            signed(self.request(kind, **changes), self.embedded.federation.key), self.body
+        )
 
-    def asked(self, kind: type[Any] = TrainRequest, **changes: Any) -> Update | Evaluation | Refusal:
+    def asked(
+        self, kind: type[Any] = TrainRequest, **changes: Any
+    ) -> Update | Evaluation | Refusal:
         return self.read(answer(self.node, self.packet(kind, **changes)))
 
     def refused(self, kind: type[Any] = TrainRequest, **changes: Any) -> str:
@@ -94,5 +98,3 @@ def attacked(study: Study, tamper: Callable[[EmbeddedFederation], Tamper]) -> li
 
 def quarantined(seen: list[Facts]) -> list[tuple[str | None, str]]:
     return [(one.site, one.check) for one in seen if isinstance(one, Quarantined)]
-
-

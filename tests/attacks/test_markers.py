@@ -1,4 +1,4 @@
-"""Markers planted in every part of an export that names somebody, and a search for them afterwards."""
+"""Markers planted wherever an export names somebody, and a search for them afterwards."""
 
 import csv
 import logging
@@ -14,9 +14,9 @@ import aggregator.cli
 from aggregator.runs import conduct
 from schemas.command_line import run
 from schemas.wire.packet import Packet
-from tests.study import Study, approved, command, conducting, ingest, made
+from tests.study import Direct, Study, approved, command, conducting, ingest, made
 
-MARKER = re.compile(rb"marker", re.IGNORECASE)
+MARKER = re.compile(rb"qxwz", re.IGNORECASE)
 
 
 @pytest.fixture
@@ -34,33 +34,33 @@ def plant(export: Path) -> None:
     """Rename patients and files, and write markers where the allow-list does not look."""
     with (export / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    names = {one: f"MARKER-PATIENT-{n}" for n, one in enumerate({r["patient_id"] for r in rows})}
+    names = {one: f"QXWZ-PATIENT-{n}" for n, one in enumerate({r["patient_id"] for r in rows})}
     for number, path in enumerate(sorted(export.rglob("*.dcm"))):
         dataset = pydicom.dcmread(path)
         dataset.PatientID = names[str(dataset.PatientID)]
         name(dataset)
         path.unlink()
-        dataset.save_as(path.with_name(f"MARKER-FILE-{number}.dcm"))
+        dataset.save_as(path.with_name(f"QXWZ-FILE-{number}.dcm"))
     with (export / "labels.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, [*rows[0], "remark"])
         writer.writeheader()
         writer.writerows(
-            row | {"patient_id": names[row["patient_id"]], "remark": "MARKER-REMARK"} for row in rows
+            row | {"patient_id": names[row["patient_id"]], "remark": "QXWZ-REMARK"} for row in rows
         )
 
 
 def name(dataset: Dataset) -> None:
-    dataset.PatientName = "MARKER^NAME"
-    dataset.PatientAddress = "1 MARKER STREET"
-    dataset.PatientComments = dataset.ImageComments = "MARKER comment"
-    dataset.InstitutionName = dataset.StationName = dataset.Manufacturer = "MARKER"
-    dataset.ReferringPhysicianName = "MARKER^DOCTOR"
-    dataset.StudyDescription = dataset.SeriesDescription = "MARKER"
-    dataset.AccessionNumber = "MARKER"
-    block = dataset.private_block(0x0009, "MARKER CREATOR", create=True)
-    block.add_new(0x01, "LO", "MARKER private")
+    dataset.PatientName = "QXWZ^NAME"
+    dataset.PatientAddress = "1 QXWZ STREET"
+    dataset.PatientComments = dataset.ImageComments = "QXWZ comment"
+    dataset.InstitutionName = dataset.StationName = dataset.Manufacturer = "QXWZ"
+    dataset.ReferringPhysicianName = "QXWZ^DOCTOR"
+    dataset.StudyDescription = dataset.SeriesDescription = "QXWZ"
+    dataset.AccessionNumber = "QXWZ"
+    block = dataset.private_block(0x0009, "QXWZ CREATOR", create=True)
+    block.add_new(0x01, "LO", "QXWZ private")
     nested = Dataset()
-    nested.PatientID = "MARKER-OTHER"
+    nested.PatientID = "QXWZ-OTHER"
     dataset.OtherPatientIDsSequence = [nested]
 
 
@@ -86,8 +86,6 @@ def test_no_planted_marker_leaves_the_source(
         conducted()
         embedded.nodes["east"].cohort_folder.rename(study.folder / "aside")
         name = study.started(embedded.federation)
-        from tests.study import Direct
-
         conduct(embedded.federation, name, Direct(embedded.nodes).tampering(carry), lambda _: None)
     assert run(aggregator.cli.app, ["audit", "report", "--home", str(study.aggregator)]) == 0
     command("cohort", "show", "--home", study.nodes["north"])
@@ -119,13 +117,13 @@ def test_a_refused_export_names_nobody(
     export = study.folder / "data" / "east"
     capfd.readouterr()
     table = (export / "labels.csv").read_text()
-    (export / "labels.csv").write_text(table.replace(",0,", ",MARKER-LABEL,"))
+    (export / "labels.csv").write_text(table.replace(",0,", ",QXWZ-LABEL,"))
     ingest(study, "east", expect=2)
     (export / "labels.csv").write_text(table)
     for path in export.rglob("*.dcm"):
-        path.write_bytes(b"MARKER " + path.read_bytes()[7:128] + b"DICM MARKER")
+        path.write_bytes(b"QXWZ " + path.read_bytes()[7:128] + b"DICM QXWZ")
     ingest(study, "east", expect=4)
     said = capfd.readouterr()
     assert "labels table refused" in said.err
     assert "source refused" in said.err
-    assert "marker" not in (said.out + said.err + caplog.text).lower()
+    assert "qxwz" not in (said.out + said.err + caplog.text).lower()

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.runs import conduct
+from hospital_node.session import answer
 from schemas.audit.events import RequestSent
 from schemas.errors import EnvelopeRefused
 from tests.attacks.desk import ONE_ROUND, desk
 from tests.study import PLAN, Direct, approved, made
-from aggregator.runs import conduct
-from hospital_node.session import answer
 
 TWO = {"sites": PLAN["sites"][:2]}
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rfc8785
 
 from deployment.embedded.federation import EmbeddedFederation
-from schemas.audit.events import ReplyReceived
+from schemas.audit.events import Quarantined, ReplyReceived
 from schemas.errors import EnvelopeRefused, InvalidRecord
 from schemas.names import digest_of
 from schemas.update import Update
@@ -42,19 +43,13 @@ def lying(lie: Lie) -> Callable[[EmbeddedFederation], Tamper]:
 
 
 def envelope(fields: dict[str, Any], sign: Callable[[bytes], bytes]) -> bytes:
-    payload = rfc8785_bytes(fields)
+    payload = rfc8785.dumps(fields)
     signature = sign(pre_authentication("Update", payload))
     return Envelope(
         kind="Update",
         payload=base64.b64encode(payload).decode(),
         signature=base64.b64encode(signature).decode(),
     ).canonical()
-
-
-def rfc8785_bytes(fields: dict[str, Any]) -> bytes:
-    import rfc8785  # noqa: PLC0415
-
-    return rfc8785.dumps(fields)
 
 
 def no_number(fields: dict[str, Any], vector: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
@@ -75,19 +70,32 @@ LIES: dict[str, tuple[Lie, str]] = {
         "median-norm",
     ),
     "a weight of its own": (lambda fields, vector: (fields | {"weight": 1e9}, vector), "envelope"),
-    "a number of patients": (lambda fields, vector: (fields | {"patients": 10**9}, vector), "envelope"),
+    "a number of patients": (
+        lambda fields, vector: (fields | {"patients": 10**9}, vector),
+        "envelope",
+    ),
 }
 
 
-@pytest.mark.parametrize("story", LIES)
-def test_a_lie_is_quarantined_alone(tmp_path: Path, story: str) -> None:
-    lie, check = LIES[story]
-    seen = attacked(made(tmp_path, **ONE_ROUND), lying(lie))
-    assert quarantined(seen) == [("north", check)]
+def test_each_lie_is_quarantined_alone(tmp_path: Path) -> None:
+    told = dict(enumerate(LIES.values(), start=1))
+
+    def lie(fields: dict[str, Any], vector: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
+        return told[fields["round"]][0](fields, vector)
+
+    study = made(tmp_path, rounds=len(LIES), evaluation={"rounds": [len(LIES)]})
+    seen = attacked(study, lying(lie))
+    found = [(one.round, one.site, one.check) for one in seen if isinstance(one, Quarantined)]
+    assert found == [(number, "north", check) for number, (_, check) in told.items()]
+    counted = [one.round for one in seen if isinstance(one, ReplyReceived) and one.arrays]
+    assert {number for number in told if counted.count(number) < 2} == set()
 
 
 def test_a_privacy_statement_below_the_plans_price_is_quarantined(tmp_path: Path) -> None:
-    one_round = {"rounds": 1, "evaluation": {"rounds": [1], "noise_multiplier": 3.0}}
+    one_round: dict[str, Any] = {
+        "rounds": 1,
+        "evaluation": {"rounds": [1], "noise_multiplier": 3.0},
+    }
     seen = attacked(made(tmp_path, private=True, **one_round), lying(cheaper))
     assert quarantined(seen) == [("north", "privacy")]
 
@@ -101,7 +109,7 @@ def test_nothing_in_an_update_can_change_its_weight(tmp_path: Path) -> None:
     with desk(tmp_path) as one:
         update = one.asked()
         with pytest.raises(InvalidRecord, match="/weight"):
-            Update.from_canonical(rfc8785_bytes(update.model_dump(mode="json") | {"weight": 2}))
+            Update.from_canonical(rfc8785.dumps(update.model_dump(mode="json") | {"weight": 2}))
         key = one.node.key
         with pytest.raises(EnvelopeRefused, match="/weight"):
             opened(
@@ -117,9 +125,3 @@ def test_the_weight_of_a_source_is_the_plans(tmp_path: Path) -> None:
     study = made(tmp_path, **ONE_ROUND, sites=sites)
     state = study.conducted()
     assert {one.site: one.weight for one in state.sources} == weights
-
-
-def test_the_honest_updates_of_these_stories_all_count(tmp_path: Path) -> None:
-    seen = attacked(made(tmp_path, **ONE_ROUND), lambda _: lambda _, reply: reply)
-    assert quarantined(seen) == []
-    assert sum(isinstance(one, ReplyReceived) and one.arrays is not None for one in seen) == 3

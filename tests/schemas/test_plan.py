@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.base import Record
 from schemas.contract import DataContract
 from schemas.errors import InvalidRecord
 from schemas.plan import TrainingPlan
@@ -176,7 +177,7 @@ def _places(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[s
         yield from _places(one, (*path, key))
 
 
-TREES = {
+TREES: dict[type[Record], object] = {
     DataContract: tomllib.loads(CONTRACT),
     TrainingPlan: tomllib.loads(PRIVATE_PLAN),
 }
