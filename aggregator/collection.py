@@ -4,16 +4,22 @@
 * A reply is known by the roster key that signed it, never by the slot in which it came.
 * A reply that fails a check is quarantined, named and recorded; the others go on.
 * A reply is bound to federation, run, plan, round and request; a site answers a request once.
+* A request is on disk before it is sent, and a resumed round sends its very bytes: it returns each
+  site's newest journal head of that time.
+* The journal head of an update or evaluation is kept before anything is made of it. That of a
+  refusal is not: nothing was released, and a copied home that refuses must not lock out the other.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from aggregator.aggregation.spool import Spool
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.gates.update_gate import faults_alone, faults_of_evaluation
+from aggregator.heads import signed_by
 from aggregator.run_state import RunState, SiteHistogram
 from schemas.audit.events import (
     Facts,
@@ -23,8 +29,9 @@ from schemas.audit.events import (
     ReplyReceived,
     RequestSent,
 )
-from schemas.enrolment import Roster
-from schemas.errors import EnvelopeRefused
+from schemas.enrolment import Member, Roster
+from schemas.errors import EnvelopeRefused, JournalDamaged
+from schemas.files import write_durably
 from schemas.names import Digest, SiteName, digest_of
 from schemas.plan import TrainingPlan
 from schemas.update import (
@@ -39,6 +46,8 @@ from schemas.update import (
 from schemas.wire.envelope import opened, signed
 from schemas.wire.layout import Layout
 from schemas.wire.packet import Packet
+
+R = TypeVar("R", TrainRequest, EvaluateRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +64,30 @@ class Asking:
 
 
 def train_request(federation: Federation, plan: TrainingPlan, state: RunState) -> TrainRequest:
-    """Make a round's train request; the same state makes the same bytes."""
-    return TrainRequest(
-        **_binding(federation, state, "train"),
-        participants=tuple(sorted(one.site for one in plan.sites)),
-        arrays=state.server.iterate,
-        issued=state.issued,
+    """Make a round's train request, once; the same state has the same bytes ever after."""
+    return _once(
+        federation,
+        TrainRequest(
+            **_binding(federation, state, "train"),
+            participants=tuple(sorted(one.site for one in plan.sites)),
+            arrays=state.server.iterate,
+            issued=state.issued,
+        ),
     )
 
 
 def evaluate_request(
     federation: Federation, plan: TrainingPlan, state: RunState, *, candidate: Digest
 ) -> EvaluateRequest:
-    """Make a judged round's evaluate request; the same state makes the same bytes."""
-    return EvaluateRequest(
-        **_binding(federation, state, "evaluate"),
-        participants=tuple(sorted(one.site for one in plan.sites)),
-        arrays=candidate,
-        issued=state.issued,
+    """Make a judged round's evaluate request, once, like a train request."""
+    return _once(
+        federation,
+        EvaluateRequest(
+            **_binding(federation, state, "evaluate"),
+            participants=tuple(sorted(one.site for one in plan.sites)),
+            arrays=candidate,
+            issued=state.issued,
+        ),
     )
 
 
@@ -135,6 +150,7 @@ def _checked(
         )
         _note(asking, refusal)
         return None
+    asking.federation.heads.keep(_member(asking, site), found.head)
     _note(asking, _received(asking, site, reply, found))
     if isinstance(found, Update):
         faults = faults_alone(found, reply.body, plan=asking.plan, layout=asking.layout)
@@ -153,9 +169,7 @@ def _attributed(
     Raises:
         EnvelopeRefused: another signer, another binding, or arrays that are not the named ones.
     """
-    member = asking.roster.member(site)
-    if member is None:
-        raise _foreign("the site is not in the roster")
+    member = _member(asking, site)
     found: Update | Evaluation | Refusal = opened(reply.envelope, kind, Refusal, key=member.key)
     fields = set(Binding.model_fields)
     if found.model_dump(include=fields) != asking.request.model_dump(include=fields):
@@ -166,7 +180,18 @@ def _attributed(
         raise _foreign("its arrays are not the named ones")
     if isinstance(found, Evaluation) and found.arrays != asking.request.arrays:
         raise _foreign("it is about another model")
+    try:
+        signed_by(member, found.head)
+    except JournalDamaged:
+        raise _foreign("its journal head is not signed by the site") from None
     return found
+
+
+def _member(asking: Asking, site: SiteName) -> Member:
+    member = asking.roster.member(site)
+    if member is None:
+        raise _foreign("the site is not in the roster")
+    return member
 
 
 def _quarantine(asking: Asking, site: SiteName, check: str, reason: str) -> None:
@@ -207,6 +232,25 @@ def _binding(federation: Federation, state: RunState, purpose: str) -> dict[str,
         "round": state.round,
         "request": f"{state.run}.{state.round}.{purpose}",
     }
+
+
+def _once(federation: Federation, request: R) -> R:
+    """Return the stored request if it is this one; else add the sites' heads, and store it."""
+    path = _path(federation, request)
+    if path.exists():
+        stored = type(request).from_canonical(path.read_bytes())
+        if stored.model_copy(update={"heads": {}}) == request:
+            return stored
+    heads = federation.heads.of(federation.roster())
+    returned = {site: heads[site] for site in request.participants if site in heads}
+    whole = request.model_copy(update={"heads": returned})
+    write_durably(path, whole.canonical())
+    return whole
+
+
+def _path(federation: Federation, request: Request) -> Path:
+    folder = federation.home.runs / request.run / "requests"
+    return folder / f"{request.round:06d}-{request.request.rpartition('.')[2]}.json"
 
 
 def _foreign(found: str) -> EnvelopeRefused:

@@ -3,7 +3,8 @@
 aggregator.toml  the federation's name; written once
 keys/            root key (signs the roster) and service key (signs requests and the journal),
 mode 0600 roster.json      who has joined, signed by the root key checkpoints/     models by
-digest, and their registry runs/            one folder for each run: plan, states, spool
+digest, and their registry runs/            one folder for each run: plan, states, requests, spool
+heads/           the newest journal head that each site sent with a release
 journal/         the audit log reports/         reports by run
 """
 
@@ -65,6 +66,11 @@ class AggregatorHome:
     def runs(self) -> Path:
         """The runs."""
         return self.root / "runs"
+
+    @property
+    def heads(self) -> Path:
+        """The newest journal head of each site."""
+        return self.root / "heads"
 
     @property
     def journal(self) -> Path:

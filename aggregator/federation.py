@@ -12,6 +12,7 @@ from pathlib import Path
 from aggregator.checkpoints.registry import Registry
 from aggregator.checkpoints.store import CheckpointStore
 from aggregator.config import AggregatorConfig, AggregatorHome, load_config
+from aggregator.heads import Heads
 from schemas.audit.events import Enrolled, HomeMade, SoftwareStarted
 from schemas.audit.journal import Journal
 from schemas.enrolment import Member, Roster
@@ -35,6 +36,11 @@ class Federation:
     store: CheckpointStore
     registry: Registry
     clock: Callable[[], Moment]
+
+    @property
+    def heads(self) -> Heads:
+        """The newest journal head of each site."""
+        return Heads(self.home.heads)
 
     def roster(self) -> Roster:
         """Return the members, verified under the root key."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from aggregator.gates.metrics import auroc, pooled
 from aggregator.gates.model_gate import site_metrics
 from aggregator.run_state import RunState
+from hospital_node import personal
 from hospital_node.cohort.store import open_cohort
 from hospital_node.models.registry import build, trainable_arrays
 from hospital_node.node import Node
@@ -29,7 +30,7 @@ from schemas.audit.events import AuditEvent, RoundMoved, VerdictGiven
 from schemas.base import Record
 from schemas.errors import CohortRefused
 from schemas.gate import Verdict
-from schemas.names import Moment, SiteName
+from schemas.names import Moment, Name, SiteName
 from schemas.plan import NoPrivacy, TrainingPlan
 from schemas.wire.arrays import decoded, layout_of
 
@@ -147,6 +148,18 @@ def exact_auroc(labels: NDArray[np.bool_], values: NDArray[np.float64]) -> float
     below = np.searchsorted(negatives, positives, side="left")
     up_to = np.searchsorted(negatives, positives, side="right")
     return float((below + up_to).sum() / (2 * len(positives) * len(negatives)))
+
+
+def exact_site_auroc(node: Node, plan: TrainingPlan, model: bytes) -> float | None:
+    """Return the exact AUROC of one site's validation images; None where it is undefined."""
+    scored = _scored(node, plan, model)
+    return None if scored is None else _defined_auroc(scored, plan)
+
+
+def personal_model(node: Node, run: Name) -> bytes | None:
+    """Read a site's own model of a personalised run, which never leaves it; None without one."""
+    path = node.home.personal / run / personal.MODEL
+    return path.read_bytes() if path.exists() else None
 
 
 def undefined_reasons(nodes: Mapping[SiteName, Node], plan: TrainingPlan) -> list[str]:

@@ -9,6 +9,7 @@ cohort/          images and manifests
 ledger.sqlite    the privacy account
 journal/         the audit log
 replies/         every reply that left, by request
+personal/        this site's own models, by run
 """
 
 import secrets
@@ -97,6 +98,11 @@ class NodeHome:
     def replies(self) -> Path:
         """The replies that left."""
         return self.root / "replies"
+
+    @property
+    def personal(self) -> Path:
+        """This site's own models."""
+        return self.root / "personal"
 
 
 def make_home(root: Path, *, site: str) -> NodeConfig:

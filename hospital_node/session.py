@@ -1,24 +1,29 @@
 """One round at a hospital: the page to read for what this node promises.
 
- 1. The request is signed by the aggregator of the joined federation, names this site, and its
- arrays are the named ones. 2. A request answered before gets the stored reply's very bytes; nothing
- is trained or charged again. 3. A person here approved the plan by its digest; the node uses its
- own copy of the plan. 4. The cohort is the one that was ingested, under the plan's contract. 5.
- Privacy is charged to the ledger, on disk, before the work touches a patient's image. 6. The reply
- is signed, and stored whole, before it leaves; then the charge is final. 7. Any no is a signed
- refusal with a coarse code; its reason stays in this hospital's journal.
+ 1. The request is signed by the aggregator of the joined federation, names this site, its arrays
+ are the named ones, and the journal head that it returns is of this journal's own past. 2. A
+ request answered before gets the stored reply's very bytes; nothing is trained or charged again. 3.
+ A person here approved the plan by its digest; the node uses its own copy of the plan. 4. The
+ cohort is the one that was ingested, under the plan's contract. 5. Ledger and journal are of one
+ state, and privacy is charged to the ledger, on disk, before the work touches a patient's image. 6.
+ The reply is signed, and stored whole, before it leaves; then the charge is final. 7. Any no is a
+ signed refusal with a coarse code; its reason stays in this hospital's journal.
 
 A crash between two lines costs at most a charge for something that never left.
 """
 
 import logging
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 
 from hospital_node.node import Node, installed_code
 from hospital_node.policy import Policy, approved_plan
+from hospital_node.privacy.consistency import hold_head, hold_ledger
 from hospital_node.privacy.ledger import Entry, Ledger
 from hospital_node.replies import Purpose, Replies, Slot
 from hospital_node.work import Work, evaluated, prepared, trained
-from schemas.audit.events import Refused, ReplySent, RequestReceived, Reserved, Settled
+from schemas.audit.events import Facts, Refused, ReplySent, RequestReceived, Reserved, Settled
+from schemas.audit.journal import read_facts
 from schemas.base import Record
 from schemas.errors import (
     ArraysRefused,
@@ -84,25 +89,61 @@ def _verified(node: Node, packet: Packet) -> Request:
 def _answered(node: Node, request: Request, packet: Packet) -> Packet:
     purpose = _purpose(request)
     slot, replies = Slot(request.run, request.round, purpose), Replies(node.home.replies)
+    _hold_head(node, request)
     stored = replies.stored(slot, packet.envelope)
     node.journal.append(_received(request, purpose, repeated=stored is not None))
     if stored is not None:
+        noted = tuple(read_facts(node.home.journal, ReplySent, Settled))
+        with _held_ledger(node) as ledger:
+            _conclude(node, ledger, request, stored, noted=noted)
         return stored
     if replies.last_round(request.run, purpose) > request.round:
         raise _invalid("a later round was answered already")
     plan, policy = approved_plan(node.home, request.plan, site=node.config.site)
     work = prepared(node, request, plan, arrays=packet.body)
-    with Ledger(node.home.ledger) as ledger:
+    with _held_ledger(node) as ledger:
         entry = _entry(request, work)
         statement = None if entry is None else _charged(node, ledger, entry, policy)
         reply = _worked(node, request, work, statement)
         replies.store(slot, packet.envelope, reply)
-        node.journal.append(_sent(request, reply))
-        if entry is not None:
-            ledger.commit(entry.request)
-            node.journal.append(Settled(request=entry.request, outcome="committed"))
+        _conclude(node, ledger, request, reply)
     _log.info("run %s round %d: %s answered", request.run, request.round, purpose)
     return reply
+
+
+def _hold_head(node: Node, request: Request) -> None:
+    """Hold this journal against its own head that the request returns, if there is one."""
+    note = request.heads.get(node.config.site)
+    if note is not None:
+        origin = f"site/{node.config.site}"
+        hold_head(node.journal, note, origin=origin, key=node.key.public)
+
+
+@contextmanager
+def _held_ledger(node: Node) -> Iterator[Ledger]:
+    """Open the ledger and hold it against the journal."""
+    with Ledger(node.home.ledger) as ledger:
+        claims = read_facts(node.home.journal, Reserved, Settled, ReplySent)
+        hold_ledger(ledger.rows(), claims)
+        yield ledger
+
+
+def _conclude(
+    node: Node, ledger: Ledger, request: Request, reply: Packet, *, noted: Container[Facts] = ()
+) -> None:
+    """Note that a stored reply leaves, then make its charge final.
+
+    What the journal noted before a crash, between two of these lines, is not noted again.
+    """
+    sent = _sent(request, reply)
+    if sent not in noted:
+        node.journal.append(sent)
+    if ledger.status(request.request) is None:
+        return
+    ledger.commit(request.request)
+    settled = Settled(request=request.request, outcome="committed")
+    if settled not in noted:
+        node.journal.append(settled)
 
 
 def _charged(node: Node, ledger: Ledger, entry: Entry, policy: Policy) -> PrivacyStatement:
@@ -130,6 +171,7 @@ def _worked(node: Node, request: Request, work: Work, statement: PrivacyStatemen
     bound = {
         **request.model_dump(include={"federation", "run", "plan", "round", "request"}),
         "site": node.config.site,
+        "head": node.journal.head(),
         "privacy": statement,
     }
     if isinstance(request, TrainRequest):
@@ -173,7 +215,8 @@ def _refusal(node: Node, request: Request, error: FederationError) -> Packet:
     )
     _log.warning("run %s round %d: %s", request.run, request.round, error.message)
     bound = request.model_dump(include={"federation", "run", "plan", "round", "request"})
-    return Packet(signed(Refusal(**bound, site=node.config.site, code=code), node.key))
+    site, head = node.config.site, node.journal.head()
+    return Packet(signed(Refusal(**bound, site=site, head=head, code=code), node.key))
 
 
 def _code(error: FederationError) -> RefusalCode:

@@ -1,14 +1,17 @@
 """The work of one request: network, examples and arrays, then training or evaluation.
 
 * Everything that can be refused is refused in `prepared`, before privacy is charged.
-* Only the trainable arrays' delta, or one histogram, comes out.
+* Only the trainable arrays' delta, or one histogram, comes out. A personalised plan's own model
+  stays in the home.
 * Networks and features over a cohort are kept warm in the node, by the digests of what made them.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
+from hospital_node import personal
 from hospital_node.cohort.store import Cohort, open_cohort
 from hospital_node.models.registry import Network, build, trainable_arrays
 from hospital_node.node import Node
@@ -22,6 +25,14 @@ from schemas.wire.arrays import Arrays, decoded, encoded, layout_of
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """This site's own arrays in a personalised run, and where they are kept."""
+
+    folder: Path
+    state: personal.Personal
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """One request's work, ready to start."""
 
@@ -32,6 +43,8 @@ class Work:
     network: Network
     examples: Examples
     start: Arrays
+    own: Own | None = None
+    """Where a personalised plan trains from its own arrays."""
 
 
 def prepared(node: Node, request: Request, plan: TrainingPlan, *, arrays: bytes) -> Work:
@@ -42,7 +55,7 @@ def prepared(node: Node, request: Request, plan: TrainingPlan, *, arrays: bytes)
     Raises:
         EnvelopeRefused: the plan has no such round, or does not judge it.
         CohortRefused: no cohort under this contract, or a changed one.
-        ArraysRefused: the arrays do not fit the network.
+        ArraysRefused: the arrays, or this site's own ones, do not fit the network.
         SelfTestFailed: the mechanism does not keep its bound for this network.
     """
     evaluates = isinstance(request, EvaluateRequest)
@@ -59,8 +72,10 @@ def prepared(node: Node, request: Request, plan: TrainingPlan, *, arrays: bytes)
     start = decoded(arrays, layout_of(trainable_arrays(network.module)))
     if isinstance(plan.privacy, PatientPrivacy) and not evaluates:
         self_test.check(network)
+    own = None if evaluates else _own(node, request, plan, start)
     examples = _examples(node, network, cohort, "validation" if evaluates else "train")
-    return Work(plan, request.round, site, cohort, network, examples, start)
+    trains_from = start if own is None else own.state.own
+    return Work(plan, request.round, site, cohort, network, examples, trains_from, own)
 
 
 def trained(work: Work) -> bytes:
@@ -82,7 +97,11 @@ def trained(work: Work) -> bytes:
         case _:
             message = "plan refused: its local work and its privacy do not go together"
             raise PolicyRefused(message, next_step="approve a plan whose parts fit")
-    return encoded(delta, layout_of(delta))
+    body = encoded(delta, layout_of(delta))
+    if work.own is not None:
+        rule = plan.aggregation
+        personal.keep(work.own.folder, personal.ended(work.own.state, delta, rule=rule), rule=rule)
+    return body
 
 
 def evaluated(work: Work) -> Histogram:
@@ -94,6 +113,16 @@ def evaluated(work: Work) -> Histogram:
         bins=work.plan.evaluation.bins,
         noise_multiplier=work.plan.evaluation.noise_multiplier,
     )
+
+
+def _own(node: Node, request: Request, plan: TrainingPlan, received: Arrays) -> Own | None:
+    """Bring this site's own arrays up to this round; None where the plan has none."""
+    if plan.aggregation.personalisation is None:
+        return None
+    folder = node.home.personal / request.run
+    before = personal.state_before(folder, request.round)
+    state = personal.begun(before, received, round_number=request.round, rule=plan.aggregation)
+    return Own(folder, state)
 
 
 def _network(node: Node, plan: TrainingPlan, cohort: Cohort) -> Network:

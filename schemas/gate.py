@@ -34,6 +34,40 @@ class ModelGate(Record):
     `accepted`: rejected only if a loss over the margin is shown."""
     max_rejections: int = Field(default=3, ge=1)
     """Rejections in a row that stop the run."""
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    """Scores from here on call a finding; the nearest inner edge of the bins stands for it."""
+    min_sensitivity: float | None = Field(default=None, ge=0, le=1)
+    """At the threshold, the mean over sites; every candidate must reach it."""
+    max_calibration_error: float | None = Field(default=None, ge=0, le=1)
+    """Expected calibration error, the mean over sites; no candidate may pass it."""
+
+
+class Estimate(Record):
+    """A figure from a noised histogram, with its two uncertainties apart."""
+
+    value: float
+    noise: float = Field(ge=0)
+    """Standard deviation from the noise of the histogram."""
+    sampling: float = Field(ge=0)
+    """Standard deviation from which patients happen to be the validation patients."""
+    bias: float = Field(default=0.0, ge=0)
+    """The noise raises the value by this much at most, beside its deviation."""
+
+
+class Figures(Record):
+    """What a model does at the gate's threshold, and how well its scores are calibrated.
+
+    None: undefined, too few patients bear the figure.
+    """
+
+    sensitivity: Estimate | None = None
+    """Wilson 1927 for the sampling."""
+    specificity: Estimate | None = None
+    """As sensitivity."""
+    calibration_error: Estimate | None = None
+    """Expected calibration error: the mean distance of score and frequency over the bins."""
+    calibration_in_the_large: Estimate | None = None
+    """Frequency of findings less the mean score; above 0 the scores are too low."""
 
 
 class SiteMetric(Record):
@@ -44,9 +78,12 @@ class SiteMetric(Record):
     """None: undefined, a class is missing or too light."""
     deviation: float | None
     """Standard deviation from the noise of the histogram alone."""
+    sampling_deviation: float | None = None
+    """Standard deviation from the sampling of patients (Hanley and McNeil 1982)."""
     negatives: float
     positives: float
     """Noised patient weights of the two classes."""
+    figures: Figures = Figures()
 
 
 class CheckResult(Record):
@@ -73,4 +110,6 @@ class Verdict(Record):
     auroc: float | None
     """Stratified."""
     sites: tuple[SiteMetric, ...]
+    pooled: Figures = Figures()
+    """Of the sum of the sites' histograms."""
     checks: tuple[CheckResult, ...] = Field(min_length=1)

@@ -48,6 +48,11 @@ Version: TypeAlias = Annotated[
 Text: TypeAlias = Annotated[str, StringConstraints(max_length=2000)]
 """Free text for people; never parsed."""
 
+Note: TypeAlias = Annotated[
+    str, StringConstraints(max_length=2000, pattern=r"^[^\x00-\x09\x0b-\x1f]+$")
+]
+"""A signed note (c2sp.org/signed-note); only a signature says whose it is."""
+
 PublicKey: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")
 ]

@@ -1,7 +1,8 @@
 """Networks that a plan may name.
 
 A node builds them from its own installed code; nothing is imported by name.
-Input is [batch, 1, height, width] from the contract; output is one logit per image, [batch].
+Input is [batch, 1, height, width] from the contract. A classification network gives one logit per
+image, [batch]; a segmentation network one per pixel, [batch, 1, height, width].
 """
 
 from typing import Annotated, Literal, TypeAlias
@@ -36,6 +37,32 @@ class DenseNet(Record):
     groups: int = Field(default=8, ge=1)
 
 
+class ResNet(Record):
+    """MONAI ResNet of basic blocks with group normalisation.
+
+    The defaults are ResNet18 (He et al. 2016, table 1), but for the stem's stride, which suits
+    small images.
+    """
+
+    kind: Literal["resnet"] = "resnet"
+    blocks: tuple[Width, Width, Width, Width] = (2, 2, 2, 2)
+    channels: tuple[Width, Width, Width, Width] = (64, 128, 256, 512)
+    stem_stride: Literal[1, 2] = 1
+    groups: int = Field(default=8, ge=1)
+
+
+class EfficientNet(Record):
+    """MONAI EfficientNet with group normalisation, without dropout or stochastic depth.
+
+    The defaults are EfficientNet-B0 (Tan and Le 2019, arXiv:1905.11946).
+    """
+
+    kind: Literal["efficientnet"] = "efficientnet"
+    width: float = Field(default=1.0, ge=0.25, le=2.0)
+    depth: float = Field(default=1.0, ge=0.25, le=3.1)
+    groups: int = Field(default=8, ge=1)
+
+
 class GaborFourier(Record):
     """Fixed Gabor channels and random Fourier features with one trainable linear layer.
 
@@ -50,6 +77,45 @@ class GaborFourier(Record):
     seed: int = Field(default=11, ge=0, lt=2**31)
 
 
+class SegResNet(Record):
+    """MONAI SegResNet (Myronenko 2018, arXiv:1810.11654); image sides are multiples of 8."""
+
+    kind: Literal["segresnet"] = "segresnet"
+    initial_filters: Width = 8
+    blocks_down: tuple[Width, ...] = Field(default=(1, 2, 2, 4), min_length=2, max_length=6)
+    blocks_up: tuple[Width, ...] = Field(default=(1, 1, 1), min_length=1, max_length=5)
+    groups: int = Field(default=8, ge=1)
+
+
+class AttentionUnet(Record):
+    """MONAI AttentionUnet (Oktay et al. 2018, arXiv:1804.03999)."""
+
+    kind: Literal["attention-unet"] = "attention-unet"
+    channels: tuple[Width, ...] = Field(default=(16, 32, 64, 128), min_length=2, max_length=6)
+    groups: int = Field(default=8, ge=1)
+
+
+class BasicUnet(Record):
+    """MONAI BasicUNet (Falk et al. 2019)."""
+
+    kind: Literal["basic-unet"] = "basic-unet"
+    features: tuple[Width, Width, Width, Width, Width, Width] = (32, 32, 64, 128, 256, 32)
+    groups: int = Field(default=8, ge=1)
+
+
+class Unet(Record):
+    """MONAI UNet, with residual units where asked for (Kerfoot et al. 2019)."""
+
+    kind: Literal["unet"] = "unet"
+    channels: tuple[Width, ...] = Field(default=(16, 32, 64, 128), min_length=2, max_length=6)
+    residual_units: int = Field(default=2, ge=0, le=8)
+    groups: int = Field(default=8, ge=1)
+
+
+ClassificationNetwork: TypeAlias = (
+    ConvolutionalNetwork | DenseNet | EfficientNet | GaborFourier | ResNet
+)
+SegmentationNetwork: TypeAlias = AttentionUnet | BasicUnet | SegResNet | Unet
 NetworkSpec: TypeAlias = Annotated[
-    ConvolutionalNetwork | DenseNet | GaborFourier, Field(discriminator="kind")
+    ClassificationNetwork | SegmentationNetwork, Field(discriminator="kind")
 ]

@@ -14,7 +14,7 @@ from pydantic import Field, StringConstraints, model_validator
 from schemas.base import Record
 from schemas.gate import ModelGate
 from schemas.names import Digest, Name, SiteName, Text
-from schemas.network import NetworkSpec
+from schemas.network import NetworkSpec, SegmentationNetwork
 from schemas.privacy import NoiseMultiplier, SampledGaussian
 
 FileName: TypeAlias = Annotated[
@@ -125,6 +125,18 @@ class PatientPrivacy(Record):
 Privacy: TypeAlias = Annotated[NoPrivacy | PatientPrivacy, Field(discriminator="kind")]
 
 
+class Personalisation(Record):
+    """Every site trains arrays of its own, made of deltas that left and of what came back.
+
+    own next = own + shared * (the federation's step) + (1 - shared) * (the site's own step). Under
+    privacy both steps are of noised deltas, so the site's model costs nothing beyond them
+    (post-processing, Dwork and Roth 2014, proposition 2.1); it never leaves the site.
+    """
+
+    shared: float = Field(default=0.5, ge=0, le=1)
+    """1: every site follows the federation; 0: every site trains alone."""
+
+
 class Aggregation(Record):
     """Combiner and server optimizer.
 
@@ -141,6 +153,7 @@ class Aggregation(Record):
     """Candidates are the mean of the iterates since this round; training goes on from the last."""
     max_update_norm: float | None = Field(default=None, gt=0)
     """A public bound on the L2 norm of a delta; longer ones are quarantined."""
+    personalisation: Personalisation | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -221,6 +234,9 @@ class TrainingPlan(Record):
             and any(one.expected_patients is None for one in self.sites),
             "dropout draws are not part of the private mechanism": private
             and getattr(self.network, "dropout", 0.0) > 0,
+            "a segmentation network needs masks, which no contract can name": isinstance(
+                self.network, SegmentationNetwork
+            ),
             "average_from lies after the first judged round": self.aggregation.average_from
             is not None
             and self.aggregation.average_from > self.evaluation.rounds[0],

@@ -4,6 +4,8 @@
 * A reply carries no count, loss, duration or free text: every field is a constant of the plan,
   noised and charged, or a coarse code.
 * A repeated request id gets the stored reply's very bytes.
+* Every reply carries the signed head of its site's journal, and every request brings it back: a
+  node whose files were put back to an older state is told so by what it once signed.
 """
 
 from typing import Literal, Self, TypeAlias
@@ -11,12 +13,20 @@ from typing import Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from schemas.base import Record
-from schemas.names import Digest, Moment, Name, SiteName
+from schemas.names import Digest, Moment, Name, Note, SiteName
 from schemas.privacy import PrivacyStatement
 
 RefusalCode: TypeAlias = Literal[
     "request-invalid", "not-approved", "over-budget", "cohort-unfit", "unavailable"
 ]
+
+Head: TypeAlias = Note
+"""The signed tree head of a site's journal, up to the charge of this reply, or to its refusal.
+
+It is public. Its size counts commands, requests and charges at the site, which the aggregator sees
+or whose number a person there chose, and never patients; its root is a hash over events that hold
+public facts only, with private details under 32 random bytes each.
+"""
 
 RESOLUTION_BITS = 20
 """Histogram counts are whole multiples of 2^-20 patients: sums are exact and can be masked."""
@@ -39,6 +49,8 @@ class TrainRequest(Binding):
     participants: tuple[SiteName, ...] = Field(min_length=1)
     arrays: Digest
     issued: Moment
+    heads: dict[SiteName, Note] = Field(default_factory=dict)
+    """The largest journal head that each site sent with a release; none at first."""
 
 
 class EvaluateRequest(Binding):
@@ -48,6 +60,8 @@ class EvaluateRequest(Binding):
     participants: tuple[SiteName, ...] = Field(min_length=1)
     arrays: Digest
     issued: Moment
+    heads: dict[SiteName, Note] = Field(default_factory=dict)
+    """The largest journal head that each site sent with a release; none at first."""
 
 
 class Update(Binding):
@@ -55,6 +69,7 @@ class Update(Binding):
 
     kind: Literal["update"] = "update"
     site: SiteName
+    head: Head
     arrays: Digest
     privacy: PrivacyStatement | None
     """None only for a plan without privacy."""
@@ -83,6 +98,7 @@ class Evaluation(Binding):
 
     kind: Literal["evaluation"] = "evaluation"
     site: SiteName
+    head: Head
     arrays: Digest
     """The model that was evaluated."""
     histogram: Histogram
@@ -94,6 +110,7 @@ class Refusal(Binding):
 
     kind: Literal["refusal"] = "refusal"
     site: SiteName
+    head: Head
     code: RefusalCode
 
 

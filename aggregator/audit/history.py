@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeAlias
 
+from aggregator.audit.operating import figure_rows
 from aggregator.audit.reading import Reading, missing, quarantines, refusals, releases
 from aggregator.audit.records import (
     AcceptedModel,
@@ -24,9 +25,9 @@ from aggregator.audit.records import (
     Tally,
     Undefined,
 )
-from aggregator.gates.model_gate import least_class_weight
 from schemas.audit.events import AuditEvent, CheckpointStored, RequestSent, RoundMoved, VerdictGiven
 from schemas.gate import SiteMetric, Verdict
+from schemas.gate_power import least_class_weight
 from schemas.names import Digest
 from schemas.plan import TrainingPlan
 
@@ -57,6 +58,7 @@ def judgements(source: Reading, plan: TrainingPlan) -> tuple[Judgement, ...]:
                 for one in facts.verdict.sites
                 if one.auroc is None
             ),
+            figures=figure_rows(facts.verdict, confidence=plan.gate.confidence),
         )
         for _, facts in source.stated(VerdictGiven)
     )

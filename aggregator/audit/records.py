@@ -131,6 +131,28 @@ class Undefined(Record):
     reason: Text
 
 
+class ShownFigure(Record):
+    """A figure with its intervals at the gate's confidence, two-sided."""
+
+    value: float
+    noise: tuple[float, float] | None
+    """Of the noise alone; None: no noise was added."""
+    whole: tuple[float, float]
+    """Of the noise and of the sampling of patients, taken as independent."""
+
+
+class FigureRow(Record):
+    """What an accepted model does at one site, or at all. None: undefined."""
+
+    site: SiteName | None
+    """None: all sites. AUROC is then the mean over sites, the rest is of their summed counts."""
+    auroc: ShownFigure | None
+    sensitivity: ShownFigure | None
+    specificity: ShownFigure | None
+    calibration_error: ShownFigure | None
+    calibration_in_the_large: ShownFigure | None
+
+
 class Judgement(Record):
     """A verdict as the gate gave it."""
 
@@ -138,6 +160,8 @@ class Judgement(Record):
     deviation: float | None
     """Standard deviation of the stratified AUROC from the noise of the sites' histograms alone."""
     undefined: tuple[Undefined, ...]
+    figures: tuple[FigureRow, ...] = ()
+    """Empty unless the model was accepted."""
 
 
 class RefusalRow(Record):

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from aggregator.audit.operating import NamedEstimate, named_estimates
 from aggregator.audit.plots import Plot, site_plots, stratified_plot
 from aggregator.audit.records import Release, Report, SiteRow
+from aggregator.gates.figures import edge
 from schemas.gate import SiteMetric
 from schemas.names import SiteName
 from schemas.plan import TrainingPlan
@@ -32,6 +34,10 @@ class _View:
     left: tuple[tuple[SiteRow, tuple[Release, ...]], ...]
     plan: dict[str, dict[str, str]]
     """The plan's fields as people read them, by group."""
+    estimates: tuple[tuple[NamedEstimate, ...], ...]
+    """For each judgement, every figure of every site and of their sum."""
+    threshold: str
+    """The edge of the bins that stands for the gate's threshold."""
     unreached: tuple[int, ...]
     """Planned judged rounds without a verdict."""
 
@@ -71,8 +77,14 @@ def _view(report: Report) -> _View:
             for row in report.sites
         ),
         plan=_grouped(report.plan),
+        estimates=tuple(named_estimates(one.verdict) for one in report.judgements),
+        threshold=_plain(_threshold(report.plan)),
         unreached=tuple(one for one in report.plan.evaluation.rounds if one not in judged),
     )
+
+
+def _threshold(plan: TrainingPlan) -> float:
+    return edge(plan.gate.threshold, plan.evaluation.bins) / plan.evaluation.bins
 
 
 def _gaps(report: Report, site: SiteName) -> str:

@@ -2,7 +2,7 @@
 
 * Noised counts are used as they are: clipping negative ones would pull AUROC towards one half.
 * A figure that a class is too light to carry is undefined, never a guess.
-* A deviation is that of the histogram's noise alone, not of the sampling of patients.
+* A deviation is that of the histogram's noise alone; that of the sampling of patients is named so.
 """
 
 import math
@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.gates.figures import auroc_sampling, figures
 from schemas.gate import SiteMetric
 from schemas.names import SiteName
 from schemas.update import RESOLUTION_BITS, Histogram
@@ -70,35 +71,30 @@ def deviation(histogram: Histogram, noise_multiplier: float | None) -> float | N
     return noise_multiplier * math.sqrt(float((by_positive**2).sum() + (by_negative**2).sum()))
 
 
-def expected_deviation(
-    negatives: float, positives: float, *, bins: int, noise_multiplier: float | None
-) -> float:
-    """Return the deviation to expect of a site of these class weights, before any model is known.
-
-    `deviation` for classes spread evenly over the bins: sigma * sqrt((B - 1/B) / 12 * (1/P^2 +
-    1/N^2)). Close for middling models, too large for very good ones, whose classes leave most bins
-    to one side.
-    """
-    spread = (bins - 1 / bins) / 12
-    return (noise_multiplier or 0.0) * math.sqrt(spread * (positives**-2 + negatives**-2))
-
-
 def site_metric(
     site: SiteName,
     histogram: Histogram,
     *,
     noise_multiplier: float | None,
     min_class_weight: float,
+    threshold: float = 0.5,
 ) -> SiteMetric:
-    """Return a site's figure; undefined when a class weighs less than `min_class_weight`."""
+    """Return a site's figures; undefined where a class weighs less than `min_class_weight`."""
     negatives, positives = class_weights(histogram)
-    is_defined = min(negatives, positives) >= min_class_weight
+    area = auroc(histogram) if min(negatives, positives) >= min_class_weight else None
     return SiteMetric(
         site=site,
-        auroc=auroc(histogram) if is_defined else None,
-        deviation=deviation(histogram, noise_multiplier) if is_defined else None,
+        auroc=area,
+        deviation=None if area is None else deviation(histogram, noise_multiplier),
+        sampling_deviation=None if area is None else auroc_sampling(area, negatives, positives),
         negatives=negatives,
         positives=positives,
+        figures=figures(
+            histogram,
+            threshold=threshold,
+            noise_multiplier=noise_multiplier,
+            min_class_weight=min_class_weight,
+        ),
     )
 
 
@@ -138,21 +134,6 @@ def pooled(histograms: Iterable[Histogram]) -> Histogram:
         for label in (0, 1)
     )
     return Histogram(counts=(negatives, positives))
-
-
-def calibration_error(histogram: Histogram) -> float | None:
-    """Return the expected calibration error; None when nothing is there.
-
-    Each bin's middle stands for its scores:     sum_j |p_j - m_j (p_j + n_j)| / sum_j (p_j + n_j),
-    m_j the middle of bin j (Naeini et al. 2015, AAAI, section "Calibration metrics"). It resolves
-    half a bin's width, and noise raises it.
-    """
-    negatives, positives = _bins(histogram)
-    total = float(negatives.sum() + positives.sum())
-    if total <= 0:
-        return None
-    middles = (np.arange(negatives.size) + 0.5) / negatives.size
-    return float(np.abs(positives - middles * (positives + negatives)).sum()) / total
 
 
 def _bins(histogram: Histogram) -> tuple[Weights, Weights]:

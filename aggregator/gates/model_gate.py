@@ -12,20 +12,20 @@
 
 import math
 from collections.abc import Mapping
-from statistics import NormalDist
 from typing import TypeAlias
 
-from aggregator.gates.metrics import Figure, figure, mean, site_metric, stratified
-from schemas.gate import CheckResult, ModelGate, Outcome, SiteMetric, Verdict
+from aggregator.gates.bounds import absolute
+from aggregator.gates.figures import figures
+from aggregator.gates.metrics import Figure, figure, mean, pooled, site_metric, stratified
+from aggregator.gates.weighing import TOLERANCE, confidence_of, noise_of, undefined, weighed
+from schemas.gate import CheckResult, Figures, ModelGate, Outcome, SiteMetric, Verdict
+from schemas.gate_power import least_class_weight
 from schemas.names import Digest, SiteName
 from schemas.update import Histogram
 
 Histograms: TypeAlias = Mapping[SiteName, Histogram]
 Binding: TypeAlias = tuple[int, Digest, Digest]
 """Round, candidate, accepted: what a verdict is about."""
-
-TOLERANCE = 1e-9
-"""Excess that is rounding, not loss."""
 
 
 def judged(
@@ -51,6 +51,7 @@ def judged(
         sites = (_site_loss(site, loss, gate) for site, loss in losses.items())
         total = mean(list(losses.values()))
         checks = (_enough(len(losses), gate), _stratified_loss(total, gate), *sites)
+    checks = (*checks, *absolute(metrics, gate))
     outcome, reason = _overall(checks)
     return Verdict(
         round=binding[0],
@@ -60,6 +61,7 @@ def judged(
         reason=reason,
         auroc=None if whole is None else whole.value,
         sites=metrics,
+        pooled=_pooled(candidate, gate=gate, noise_multiplier=noise_multiplier),
         checks=checks,
     )
 
@@ -79,23 +81,20 @@ def site_metrics(
             min_class_weight=least_class_weight(
                 gate, bins=len(histograms[site].counts[0]), noise_multiplier=noise_multiplier
             ),
+            threshold=gate.threshold,
         )
         for site in sorted(histograms)
     )
 
 
-def least_class_weight(gate: ModelGate, *, bins: int, noise_multiplier: float | None) -> float:
-    """Return the noised class weight from which a site is large enough at the gate's confidence.
-
-    A class weight is a sum over `bins` noised counts, so its deviation is sigma * sqrt(bins);
-    without this allowance a class of two patients would now and then be given a figure.
-    """
-    return gate.site_min_class_weight + quantile(gate) * (noise_multiplier or 0.0) * math.sqrt(bins)
-
-
-def quantile(gate: ModelGate) -> float:
-    """Return the standard normal quantile of the gate's confidence."""
-    return NormalDist().inv_cdf(gate.confidence)
+def _pooled(histograms: Histograms, *, gate: ModelGate, noise_multiplier: float | None) -> Figures:
+    """Return the figures of the sum; its noise is that of all sites together."""
+    if not histograms:
+        return Figures()
+    whole = pooled(histograms.values())
+    noise = (noise_multiplier or 0.0) * math.sqrt(len(histograms))
+    least = least_class_weight(gate, bins=len(whole.counts[0]), noise_multiplier=noise)
+    return figures(whole, threshold=gate.threshold, noise_multiplier=noise, min_class_weight=least)
 
 
 def _losses(
@@ -131,10 +130,8 @@ def _enough(defined: int, gate: ModelGate) -> CheckResult:
 def _floor(found: Figure | None, gate: ModelGate) -> CheckResult:
     """Check that the first model reaches the floor."""
     if found is None:
-        return _undefined(
-            "floor", gate.floor, "stratified AUROC is undefined: no site has a figure"
-        )
-    outcome = _outcome(gate.floor - found.value, found.deviation, gate)
+        return undefined("floor", gate.floor, "stratified AUROC is undefined: no site has a figure")
+    outcome = weighed(gate.floor - found.value, found.deviation, gate)
     said = {
         "accepted": "reaches" if found.value >= gate.floor - TOLERANCE else "is not shown to miss",
         "inconclusive": "is not shown to reach",
@@ -146,8 +143,8 @@ def _floor(found: Figure | None, gate: ModelGate) -> CheckResult:
         found=found.value,
         allowed=gate.floor,
         deviation=found.deviation,
-        reason=f"stratified AUROC {found.value:.3f}{_noise(found)} {said[outcome]} the floor "
-        f"{gate.floor:.3f}{_confidence(found, gate)}",
+        reason=f"stratified AUROC {found.value:.3f}{noise_of(found)} {said[outcome]} the floor "
+        f"{gate.floor:.3f}{confidence_of(found, gate)}",
     )
 
 
@@ -155,8 +152,8 @@ def _stratified_loss(found: Figure | None, gate: ModelGate) -> CheckResult:
     """Check the mean loss over the sites that have both figures."""
     if found is None:
         reason = "stratified loss is undefined: no site has a figure for both models"
-        return _undefined("stratified-loss", gate.margin, reason)
-    outcome = _outcome(found.value - gate.margin, found.deviation, gate)
+        return undefined("stratified-loss", gate.margin, reason)
+    outcome = weighed(found.value - gate.margin, found.deviation, gate)
     return CheckResult(
         check="stratified-loss",
         outcome=outcome,
@@ -169,7 +166,7 @@ def _stratified_loss(found: Figure | None, gate: ModelGate) -> CheckResult:
 
 def _site_loss(site: SiteName, found: Figure, gate: ModelGate) -> CheckResult:
     """Check one site's loss, by itself at the gate's confidence."""
-    outcome = _outcome(found.value - gate.site_margin, found.deviation, gate)
+    outcome = weighed(found.value - gate.site_margin, found.deviation, gate)
     return CheckResult(
         check="site-loss",
         outcome=outcome,
@@ -179,20 +176,6 @@ def _site_loss(site: SiteName, found: Figure, gate: ModelGate) -> CheckResult:
         site=site,
         reason=f"AUROC at {site} {_change(found, gate.site_margin, outcome, gate)}",
     )
-
-
-def _outcome(excess: float, deviation: float, gate: ModelGate) -> Outcome:
-    """Weigh how far a figure lies on the wrong side of its bound against its noise.
-
-    Shown at the gate's confidence: rejected. Else the burden decides: the accepted model's is to
-    show the excess, the candidate's to exclude it.
-    """
-    doubt = quantile(gate) * deviation
-    if excess - doubt > TOLERANCE:
-        return "rejected"
-    if gate.burden == "accepted" or excess + doubt <= TOLERANCE:
-        return "accepted"
-    return "inconclusive"
 
 
 def _overall(checks: tuple[CheckResult, ...]) -> tuple[Outcome, str]:
@@ -205,12 +188,6 @@ def _overall(checks: tuple[CheckResult, ...]) -> tuple[Outcome, str]:
     return "accepted", f"accepted: {checks[1].reason}"
 
 
-def _undefined(check: str, allowed: float, reason: str) -> CheckResult:
-    return CheckResult(
-        check=check, outcome="inconclusive", found=None, allowed=allowed, reason=reason
-    )
-
-
 def _change(loss: Figure, margin: float, outcome: Outcome, gate: ModelGate) -> str:
     """Say a change against its margin."""
     moved = "fell" if loss.value > 0 else "rose"
@@ -221,19 +198,11 @@ def _change(loss: Figure, margin: float, outcome: Outcome, gate: ModelGate) -> s
         "rejected": "over the margin",
     }
     if outcome == "accepted" and not is_over and loss.value <= 0:
-        return f"{moved} by {abs(loss.value):.3f}{_noise(loss)}"
+        return f"{moved} by {abs(loss.value):.3f}{noise_of(loss)}"
     return (
-        f"{moved} by {abs(loss.value):.3f}{_noise(loss)}, {said[outcome]} {margin:.3f}"
-        f"{_confidence(loss, gate)}"
+        f"{moved} by {abs(loss.value):.3f}{noise_of(loss)}, {said[outcome]} {margin:.3f}"
+        f"{confidence_of(loss, gate)}"
     )
-
-
-def _noise(found: Figure) -> str:
-    return f" (noise deviation {found.deviation:.3f})" if found.deviation else ""
-
-
-def _confidence(found: Figure, gate: ModelGate) -> str:
-    return f" at confidence {gate.confidence:g}" if found.deviation else ""
 
 
 def _have(count: int) -> str:

@@ -1,4 +1,16 @@
-"""`hospital-node budget`: what this hospital's patients have spent, and what a plan would spend."""
+"""`hospital-node budget`: what this hospital's patients have spent, and what a plan would spend.
+
+* These commands only read, and do so while another command owns the home: the journal is read
+  before the ledger, which is then never behind it.
+* A ledger that its journal contradicts is refused here as it is in a round.
+"""
+
+import csv
+import io
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -7,9 +19,30 @@ from rich.table import Table
 from hospital_node.cli.options import Home, Json, PlanFile, read_plan
 from hospital_node.config import NodeHome, load_config
 from hospital_node.policy import load_policy
+from hospital_node.privacy.consistency import hold_charges
+from hospital_node.privacy.forecast import Forecast, gate_power, validation_fraction
 from hospital_node.privacy.forecast import forecast as forecast_of
-from hospital_node.privacy.ledger import Ledger
+from hospital_node.privacy.ledger import Entry, Ledger, Row, standing
+from schemas import accounting
+from schemas.audit.events import Reserved, Settled
+from schemas.audit.journal import read_facts
 from schemas.command_line import say_json
+from schemas.contract import DataContract
+from schemas.errors import InputRefused, InvalidRecord
+from schemas.files import write_durably
+from schemas.gate_power import POWER, Power
+from schemas.plan import TrainingPlan
+from schemas.privacy import SampledGaussian, Spend
+
+ASSUMED_FRACTION = 0.2
+"""Share of validation patients where no contract declares one."""
+
+_COLUMNS = (
+    *("sequence", "status"),
+    *(name for name in Entry.model_fields if name != "event"),
+    *SampledGaussian.model_fields,
+    *Spend.model_fields,
+)
 
 app = typer.Typer(help="The privacy account: what was spent, and what a plan would spend.")
 
@@ -22,10 +55,11 @@ def show(home: Home, json: Json = False) -> None:
     """
     paths = NodeHome(home)
     site, limit = load_config(paths).site, load_policy(paths).limit
-    with Ledger(paths.ledger) as ledger:
-        parts = {part: ledger.spent(part, delta=limit.delta) for part in ("train", "validation")}
-        entries = ledger.entries()
-    releases = {part: sum(one.part == part for one in entries) for part in parts}
+    entries = standing(_rows(paths))
+    events = {
+        part: [one.event for one in entries if one.part == part] for part in ("train", "validation")
+    }
+    parts = {part: accounting.spend(own, delta=limit.delta) for part, own in events.items()}
     if json:
         say_json(
             {
@@ -34,7 +68,7 @@ def show(home: Home, json: Json = False) -> None:
                 "delta": limit.delta,
                 "epsilon": max(one.rdp for one in parts.values()),
                 "parts": {
-                    part: {"rdp": one.rdp, "pld": one.pld, "releases": releases[part]}
+                    part: {"rdp": one.rdp, "pld": one.pld, "releases": len(events[part])}
                     for part, one in parts.items()
                 },
             }
@@ -44,7 +78,7 @@ def show(home: Home, json: Json = False) -> None:
     for column in ("patients", "releases", "epsilon (enforced, RDP)", "epsilon (PLD)"):
         table.add_column(column)
     for part, one in parts.items():
-        table.add_row(part, str(releases[part]), f"{one.rdp:.3f}", f"{one.pld:.3f}")
+        table.add_row(part, str(len(events[part])), f"{one.rdp:.3f}", f"{one.pld:.3f}")
     Console().print(table)
     typer.echo(
         "PLD is tighter; it assumes that the releases were not chosen in view of each other."
@@ -53,21 +87,80 @@ def show(home: Home, json: Json = False) -> None:
 
 @app.command("forecast")
 def forecast(plan: PlanFile, home: Home, json: Json = False) -> None:
-    """Show what a plan would spend, round by round, before anyone approves it.
+    """Show what a plan would spend, round by round, and what its gate could notice for that.
 
     Example: hospital-node budget forecast chest-xray.plan.toml --home /srv/consilium
     """
     paths = NodeHome(home)
     limit, wanted = load_policy(paths).limit, read_plan(plan)
-    with Ledger(paths.ledger) as ledger:
-        ahead = forecast_of(wanted, ledger.entries(), limit=limit.epsilon, delta=limit.delta)
+    ahead = forecast_of(wanted, standing(_rows(paths)), limit=limit.epsilon, delta=limit.delta)
+    declared = validation_fraction(_contract(plan, wanted))
+    fraction = ASSUMED_FRACTION if declared is None else declared
+    noticed = gate_power(wanted, fraction=fraction)
+    source = "assumed" if declared is None else "by the contract"
+    assumed = f"{fraction:.0%} of the patients validate ({source}), half of them of each class"
     if json:
-        say_json(ahead.model_dump(mode="json"))
+        gate = {"stratified": noticed.stratified, "sites": dict(noticed.sites), "assumes": assumed}
+        say_json(ahead.model_dump(mode="json") | {"gate_power": gate})
         return
+    _print_forecast(wanted, ahead)
+    _print_power(wanted, noticed, assumed)
+
+
+@app.command("export")
+def export(
+    home: Home,
+    form: Annotated[
+        Literal["jsonl", "csv"], typer.Option("--format", help="JSON lines, or CSV with a header.")
+    ] = "jsonl",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="A new file; else the screen.")
+    ] = None,
+) -> None:
+    """Write every row of the ledger, in order, for an auditor or another accountant.
+
+    Example: hospital-node budget export --home /srv/consilium --format csv --out ledger.csv
+    """
+    rows = _rows(NodeHome(home))
+    text = _as_csv(rows) if form == "csv" else _as_lines(rows)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    if out.exists():
+        message = f"export refused: {out.name} is there already"
+        raise InputRefused(message, next_step="name a new file")
+    write_durably(out, text.encode(), mode=0o600)
+    typer.echo(f"{len(rows)} rows written to {out.name}.")
+
+
+def _rows(paths: NodeHome) -> tuple[Row, ...]:
+    """Read the ledger, held against the journal as it was just before.
+
+    Raises:
+        LedgerDamaged: missing, corrupt, or behind the journal.
+    """
+    claims = tuple(read_facts(paths.journal, Reserved, Settled))
+    with Ledger(paths.ledger) as ledger:
+        rows = ledger.rows()
+    hold_charges(rows, claims)
+    return rows
+
+
+def _contract(path: Path, plan: TrainingPlan) -> DataContract | None:
+    """Read the contract beside a plan; None where there is none, or another one."""
+    try:
+        text = (path.parent / plan.contract.file).read_text(encoding="utf-8")
+        contract = DataContract.from_toml(text)
+    except (OSError, UnicodeDecodeError, InvalidRecord):
+        return None
+    return contract if plan.contract.pinned in {None, contract.digest} else None
+
+
+def _print_forecast(plan: TrainingPlan, ahead: Forecast) -> None:
     if not ahead.rounds:
         typer.echo("This plan gives patients NO privacy guarantee; nothing would be charged.")
         return
-    table = Table(title=f"{wanted.name}: epsilon at delta {limit.delta:g}, cap {limit.epsilon:g}")
+    table = Table(title=f"{plan.name}: epsilon at delta {ahead.delta:g}, cap {ahead.limit:g}")
     for column in ("after round", "train", "validation"):
         table.add_column(column)
     for one in (ahead.before, *ahead.rounds):
@@ -75,3 +168,38 @@ def forecast(plan: PlanFile, home: Home, json: Json = False) -> None:
     Console().print(table)
     refused = "none" if ahead.refused is None else str(ahead.refused)
     typer.echo(f"First round that would be refused: {refused}")
+
+
+def _print_power(plan: TrainingPlan, noticed: Power, assumed: str) -> None:
+    """Print the least true losses of AUROC that the gate would notice."""
+    table = Table(title=f"Losses of AUROC that the gate notices {POWER:.0%} of the time")
+    for column in ("loss", "allowed", "noticed from"):
+        table.add_column(column)
+    table.add_row("at all sites alike", f"{plan.gate.margin:.3f}", _loss(noticed.stratified))
+    for site, least in noticed.sites.items():
+        table.add_row(f"at {site} alone", f"{plan.gate.site_margin:.3f}", _loss(least))
+    Console().print(table)
+    typer.echo(f"Assumed: {assumed}.")
+
+
+def _loss(least: float | None) -> str:
+    """Say a loss; AUROC is at most 1, so one of 0.5 takes a perfect model to chance."""
+    if least is None:
+        return "never: too few patients"
+    return f"{least:.3f}" if least <= 0.5 else f"{least:.3f}: nothing short of a collapse"  # noqa: PLR2004 - said above
+
+
+def _as_lines(rows: Iterable[Row]) -> str:
+    return "".join(f"{row.canonical().decode()}\n" for row in rows)
+
+
+def _as_csv(rows: Iterable[Row]) -> str:
+    """Write one line for each row, with nested fields side by side."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        entry = row.entry.model_dump(exclude={"event"})
+        place = {"sequence": row.sequence, "status": row.status}
+        writer.writerow(place | entry | row.entry.event.model_dump() | row.spend.model_dump())
+    return text.getvalue()

@@ -10,8 +10,20 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from hospital_node.models.adaptation import BasicResidual, adapted, refuse_unfit
 from hospital_node.models.dropout import SeededDropout
-from schemas.network import ConvolutionalNetwork, DenseNet
+from schemas.network import ConvolutionalNetwork, DenseNet, EfficientNet, ResNet
+
+_EFFICIENTNET = (
+    "r1_k3_s11_e1_i32_o16_se0.25",
+    "r2_k3_s22_e6_i16_o24_se0.25",
+    "r2_k5_s22_e6_i24_o40_se0.25",
+    "r3_k3_s22_e6_i40_o80_se0.25",
+    "r3_k5_s11_e6_i80_o112_se0.25",
+    "r4_k5_s22_e6_i112_o192_se0.25",
+    "r1_k3_s11_e6_i192_o320_se0.25",
+)
+"""Repeats, kernel, stride, expansion, channels in and out, squeeze: Tan and Le 2019, table 1."""
 
 
 class Classifier(nn.Module):
@@ -61,3 +73,53 @@ def densenet(spec: DenseNet) -> nn.Module:
             norm=("group", {"num_groups": spec.groups}),
         )
     )
+
+
+def resnet(spec: ResNet, *, height: int, width: int) -> nn.Module:
+    """Make MONAI's ResNet of basic blocks with group normalisation.
+
+    Raises:
+        ValueError: the specification or the image size does not fit.
+    """
+    from monai.networks.nets import resnet as monai  # noqa: PLC0415 - as above
+
+    body = monai.ResNet(
+        monai.ResNetBlock,
+        list(spec.blocks),
+        list(spec.channels),
+        spatial_dims=2,
+        n_input_channels=1,
+        conv1_t_stride=spec.stem_stride,
+        num_classes=1,
+        bias_downsample=False,
+    )
+    blocks = {monai.ResNetBlock: BasicResidual}
+    module = Classifier(adapted(body, groups=spec.groups, blocks=blocks))
+    refuse_unfit(module, height=height, width=width, shape=())
+    return module
+
+
+def efficientnet(spec: EfficientNet, *, height: int, width: int) -> nn.Module:
+    """Make MONAI's EfficientNet with group normalisation, without dropout or stochastic depth.
+
+    Raises:
+        ValueError: the image size does not fit.
+    """
+    from monai.networks import nets  # noqa: PLC0415 - as above
+
+    body = nets.EfficientNet(
+        list(_EFFICIENTNET),
+        spatial_dims=2,
+        in_channels=1,
+        num_classes=1,
+        width_coefficient=spec.width,
+        depth_coefficient=spec.depth,
+        dropout_rate=0.0,
+        image_size=max(height, width),
+        drop_connect_rate=0.0,
+    )
+    # The default is a function of its own in autograd, which vmap cannot pass.
+    body.set_swish(memory_efficient=False)
+    module = Classifier(adapted(body, groups=spec.groups))
+    refuse_unfit(module, height=height, width=width, shape=())
+    return module

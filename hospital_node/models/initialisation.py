@@ -4,7 +4,7 @@
   then every parameter is set here, in the order of names, from one generator. Nodes that build side
   by side disturb nobody.
 * Weights and biases are uniform within 1 / sqrt(fan in), as torch's own layers begin (LeCun et al.
-  1998).
+  1998); slopes of rectifiers begin at 0.25 (He et al. 2015, arXiv:1502.01852).
 """
 
 import math
@@ -35,7 +35,7 @@ def materialised(make: Callable[[], nn.Module], *, seed: int) -> nn.Module:
 
 def _initialise(layer: nn.Module, name: str, generator: torch.Generator) -> None:
     match layer:
-        case nn.Linear() | nn.Conv2d():
+        case nn.Linear() | nn.Conv2d() | nn.ConvTranspose2d():
             bound = 1.0 / math.sqrt(layer.weight[0].numel())
             layer.weight.uniform_(-bound, bound, generator=generator)
             if layer.bias is not None:
@@ -43,9 +43,11 @@ def _initialise(layer: nn.Module, name: str, generator: torch.Generator) -> None
         case nn.GroupNorm():
             nn.init.ones_(layer.weight)
             nn.init.zeros_(layer.bias)
+        case nn.PReLU():
+            nn.init.constant_(layer.weight, 0.25)
         case _:
             message = (
                 f"network refused: {name} is a {type(layer).__name__}, whose initial values are "
-                "not defined; linear, convolution and group normalisation layers are allowed"
+                "not defined; linear, convolution, group normalisation and PReLU layers are allowed"
             )
             raise InvalidRecord(message, next_step="name another network in the plan")

@@ -16,11 +16,29 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from hospital_node.models.classification import Classifier, convolutional, densenet
+from hospital_node.models.classification import (
+    Classifier,
+    convolutional,
+    densenet,
+    efficientnet,
+    resnet,
+)
 from hospital_node.models.fixed_features import FixedFeatures
 from hospital_node.models.initialisation import materialised
+from hospital_node.models.segmentation import segmenter
 from schemas.errors import ArraysRefused, InvalidRecord
-from schemas.network import ConvolutionalNetwork, DenseNet, GaborFourier, NetworkSpec
+from schemas.network import (
+    AttentionUnet,
+    BasicUnet,
+    ConvolutionalNetwork,
+    DenseNet,
+    EfficientNet,
+    GaborFourier,
+    NetworkSpec,
+    ResNet,
+    SegResNet,
+    Unet,
+)
 from schemas.wire.arrays import Arrays
 
 Features: TypeAlias = Callable[[Tensor], Tensor]
@@ -33,7 +51,7 @@ class Network:
     name: str
     """Unique for specification and image size."""
     module: nn.Module
-    """[batch, *shape] to logits, [batch]."""
+    """[batch, *shape] to logits: [batch], or [batch, 1, height, width] where it segments."""
     features: Features
     """[batch, 1, height, width] to [batch, *shape]; the identity where nothing is fixed."""
     shape: tuple[int, ...]
@@ -56,6 +74,16 @@ def build(spec: NetworkSpec, *, height: int, width: int, seed: int) -> Network:
                 )
             case DenseNet():
                 module = materialised(lambda: densenet(spec), seed=seed)
+            case ResNet():
+                module = materialised(lambda: resnet(spec, height=height, width=width), seed=seed)
+            case EfficientNet():
+                module = materialised(
+                    lambda: efficientnet(spec, height=height, width=width), seed=seed
+                )
+            case AttentionUnet() | BasicUnet() | SegResNet() | Unet():
+                module = materialised(
+                    lambda: segmenter(spec, height=height, width=width), seed=seed
+                )
             case GaborFourier():
                 features, shape = FixedFeatures(spec, height, width), (spec.features + 1,)
                 module = _zero_head(spec.features + 1)

@@ -2,6 +2,8 @@
 
 * Pure: the plan's constants and the releases that already count; no image is opened.
 * The figures are those that the ledger enforces (Renyi accounting, each part on its own).
+* What the gate could notice for that price stands beside it, from declared sizes: a hospital should
+  not pay for an evaluation that can show nothing.
 """
 
 from collections.abc import Iterable
@@ -9,6 +11,8 @@ from collections.abc import Iterable
 from hospital_node.privacy.ledger import Entry
 from schemas import accounting
 from schemas.base import Record
+from schemas.contract import DataContract, PartByHash
+from schemas.gate_power import Power, power
 from schemas.manifest import Part
 from schemas.plan import TrainingPlan
 from schemas.privacy import SampledGaussian
@@ -55,6 +59,32 @@ def forecast(
     over = (one.round for one in rounds if max(one.train, one.validation) > limit)
     return Forecast(
         delta=delta, limit=limit, before=standing(0), rounds=rounds, refused=next(over, None)
+    )
+
+
+def validation_fraction(contract: DataContract | None) -> float | None:
+    """Return the contract's share of validation patients; None where it declares none."""
+    if contract is None or not isinstance(contract.cohort.parts, PartByHash):
+        return None
+    return contract.cohort.parts.validation_fraction
+
+
+def gate_power(plan: TrainingPlan, *, fraction: float) -> Power:
+    """Return what the plan's gate would notice, by the sizes that the plan declares.
+
+    Validation patients are taken as `fraction` of a site's, expected train patients as the rest,
+    and either class as half. A site without a declared size has no figure.
+    """
+    halves = {
+        one.site: one.expected_patients * fraction / (1.0 - fraction) / 2.0
+        for one in plan.sites
+        if one.expected_patients is not None
+    }
+    return power(
+        plan.gate,
+        {site: (half, half) for site, half in halves.items()},
+        bins=plan.evaluation.bins,
+        noise_multiplier=plan.evaluation.noise_multiplier,
     )
 
 

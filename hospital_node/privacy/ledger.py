@@ -14,7 +14,7 @@
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import RLock
@@ -81,6 +81,12 @@ class Row(Record):
     entry: Entry
     spend: Spend
     """The part's standing when the release was reserved."""
+
+
+def standing(rows: Iterable[Row]) -> tuple[Entry, ...]:
+    """Return the releases that count: of each request the latest row, if it is not voided."""
+    latest = {row.entry.request: row for row in rows}
+    return tuple(row.entry for row in latest.values() if row.status != "voided")
 
 
 def create(path: Path) -> None:
@@ -190,9 +196,8 @@ class Ledger:
             return accounting.spend(self._events(part), delta=delta)
 
     def entries(self) -> tuple[Entry, ...]:
-        """Return the releases that count, in order."""
-        with self._transaction():
-            return tuple(row.entry for row in self._standing())
+        """Return the releases that count."""
+        return standing(self.rows())
 
     def rows(self) -> tuple[Row, ...]:
         """Return every row, in order."""
@@ -215,12 +220,8 @@ class Ledger:
         )
 
     def _events(self, part: Part) -> list[SampledGaussian]:
-        return [row.entry.event for row in self._standing() if row.entry.part == part]
-
-    def _standing(self) -> Iterator[Row]:
-        """Yield the latest row of every request that is not voided."""
-        latest = "WHERE sequence IN (SELECT max(sequence) FROM rows GROUP BY request)"
-        yield from self._read(f"{latest} AND status != 'voided' ORDER BY sequence")
+        whole = standing(self._read("ORDER BY sequence"))
+        return [entry.event for entry in whole if entry.part == part]
 
     def _latest(self, request: Name) -> Row | None:
         condition = "WHERE request = ? ORDER BY sequence DESC LIMIT 1"

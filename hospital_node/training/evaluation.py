@@ -2,8 +2,8 @@
 
 * A patient weighs 1 in all, each image an equal share, rounded down to the grid of 2^-20: adding or
   removing a patient moves the counts by at most 1 in L2.
-* Noise is added to exact whole numbers and rounded to the same grid, so the low bits of a float
-  tell nothing.
+* Noise is an exact discrete Gaussian on the same grid, added to exact whole numbers: there is no
+  float whose low bits could tell anything.
 * Negative counts stay; clipping them would bias every figure made from them.
 """
 
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from hospital_node.models.registry import Network, load_arrays
-from hospital_node.privacy.randomness import secure_normal
+from hospital_node.privacy.discrete_gaussian import discrete_gaussian
 from hospital_node.training.examples import Examples
 from schemas.update import RESOLUTION_BITS, Histogram
 from schemas.wire.arrays import Arrays
@@ -45,7 +45,6 @@ def histogram(
     counts = np.zeros((2, bins), dtype=np.int64)
     np.add.at(counts, (examples.labels.numpy().astype(np.int64), places), share[patients])
     if noise_multiplier is not None:
-        noise = secure_normal(counts.shape, noise_multiplier * unit)
-        counts += np.rint(noise).astype(np.int64)
+        counts += discrete_gaussian(counts.shape, noise_multiplier * unit)
     negative, positive = counts.tolist()
     return Histogram(counts=(tuple(negative), tuple(positive)))

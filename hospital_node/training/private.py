@@ -5,7 +5,7 @@
 * A step that draws nobody is a step, of noise alone.
 * Rate, noise, clipping bound, number of steps and divisor are constants of the plan; the cohort's
   size enters nowhere.
-* The self-test has passed for this network before a patient's image is touched.
+* The self-test has passed for this network, loss and engine before a patient's image is touched.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 from torch.optim import SGD
 
 from hospital_node.models.registry import Network, load_arrays, trainable_arrays
-from hospital_node.privacy.randomness import secure_normal, secure_poisson
+from hospital_node.privacy.randomness import secure_poisson
 from hospital_node.training import self_test
+from hospital_node.training.engines import ENGINES, device
 from hospital_node.training.examples import Examples
-from hospital_node.training.patient_level import (
-    PatientOptimizer,
-    accumulate,
-    per_image_gradients,
-)
+from hospital_node.training.objective import Objective, image_losses
+from hospital_node.training.patient_level import Release, clipped_sum, release
 from schemas.plan import PatientPrivacy, PrivateSteps
 from schemas.wire.arrays import Arrays
 
@@ -39,7 +37,12 @@ class Mechanism:
 
 
 def trained_privately(
-    network: Network, examples: Examples, *, start: Arrays, mechanism: Mechanism
+    network: Network,
+    examples: Examples,
+    *,
+    start: Arrays,
+    mechanism: Mechanism,
+    objective: Objective = image_losses,
 ) -> dict[str, NDArray[np.float32]]:
     """Take the plan's steps from `start` and return the delta; the caller has charged them.
 
@@ -47,32 +50,44 @@ def trained_privately(
         SelfTestFailed: the clipped gradients of this network are not what the guarantee assumes.
         ArraysRefused: `start` does not fit the network.
     """
-    self_test.check(network)
-    module = network.module
+    choice = self_test.check(network, objective, images=_usual_images(examples))
+    module, privacy = network.module, mechanism.privacy
     load_arrays(module, start)
-    module.train()
-    with per_image_gradients(module):
+    module.train().to(device())
+    try:
         optimizer = _optimizer(network, mechanism)
         for _ in range(mechanism.work.steps):
-            drawn = secure_poisson(examples.patient_count, mechanism.privacy.sampling_rate)
+            drawn = secure_poisson(examples.patient_count, privacy.sampling_rate)
             chosen = torch.from_numpy(drawn)[examples.patients]
-            accumulate(network, examples.rows(chosen), optimizer)
-            optimizer.release()
-    module.eval()
+            sums = clipped_sum(
+                module,
+                examples.rows(chosen),
+                bound=privacy.max_norm,
+                engine=ENGINES[choice.engine],
+                objective=objective,
+            )
+            release(sums, module, optimizer, constants=_constants(mechanism))
+    finally:
+        module.eval().to("cpu")
     return {name: value - start[name] for name, value in trainable_arrays(module).items()}
 
 
-def _optimizer(network: Network, mechanism: Mechanism) -> PatientOptimizer:
-    privacy, local = mechanism.privacy, mechanism.work.optimizer
-    return PatientOptimizer(
-        SGD(
-            network.module.parameters(),
-            local.learning_rate,
-            local.momentum,
-            weight_decay=local.weight_decay,
-        ),
-        noise=secure_normal,
-        noise_multiplier=privacy.noise_multiplier,
-        max_grad_norm=privacy.max_norm,
-        expected_batch_size=privacy.sampling_rate * mechanism.expected_patients,
+def _constants(mechanism: Mechanism) -> Release:
+    privacy = mechanism.privacy
+    divisor = privacy.sampling_rate * mechanism.expected_patients
+    return Release(privacy.max_norm, privacy.noise_multiplier, divisor)
+
+
+def _optimizer(network: Network, mechanism: Mechanism) -> SGD:
+    local = mechanism.work.optimizer
+    return SGD(
+        network.module.parameters(),
+        local.learning_rate,
+        local.momentum,
+        weight_decay=local.weight_decay,
     )
+
+
+def _usual_images(examples: Examples) -> int:
+    """Return the mean images of a patient, for the choice of an engine alone."""
+    return max(1, round(len(examples) / max(1, examples.patient_count)))

@@ -86,6 +86,14 @@ class Journal:
         head = TreeHead(self._origin, self._frontier.size, self._frontier.root())
         return signed_head(head, self._key)
 
+    def root_at(self, size: int) -> bytes | None:
+        """Return the root over the first `size` events; None when there are fewer.
+
+        The events are read again, so this also notices a file that changed under its owner.
+        """
+        frontier = grown(islice(_whole_lines(self._folder), size))
+        return frontier.root() if frontier.size == size else None
+
     def close(self) -> None:
         """Seal the log and release the file."""
         self.seal()
@@ -117,6 +125,19 @@ def read_events(folder: Path) -> Iterator[AuditEvent]:
             yield AuditEvent.from_canonical(line)
         except InvalidRecord:
             raise _damaged("an event that is not in canonical form") from None
+
+
+def read_facts(folder: Path, *kinds: type[Facts]) -> Iterator[Facts]:
+    """Read the facts of some kinds, in order; lines of other kinds are passed by unparsed."""
+    tags = [f'"kind":"{kind.model_fields["kind"].default}"'.encode() for kind in kinds]
+    for line in _whole_lines(folder):
+        if any(tag in line for tag in tags):
+            try:
+                facts = AuditEvent.from_canonical(line).facts
+            except InvalidRecord:
+                raise _damaged("an event that is not in canonical form") from None
+            if isinstance(facts, kinds):
+                yield facts
 
 
 def verified(folder: Path, *, origin: str, key: PublicKey) -> TreeHead:

@@ -13,6 +13,7 @@ from schemas.wire.arrays import header
 from schemas.wire.layout import ArraySpec, Layout
 
 DIGEST = "sha256:" + "0" * 64
+HEAD = "site/A\n0\n"
 MOMENT = "2026-01-01T00:00:00.000Z"
 LAYOUT: Layout = (ArraySpec(name="a", shape=(3,)), ArraySpec(name="b", shape=(2, 2)))
 SIZE = 7
@@ -76,6 +77,7 @@ def update(site: str, content: bytes, privacy: PrivacyStatement | None = None) -
         round=1,
         request="run-1.1.train",
         site=site,
+        head=HEAD,
         arrays=digest_of(content),
         privacy=privacy,
     )

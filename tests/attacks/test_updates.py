@@ -104,7 +104,7 @@ def test_nothing_in_an_update_can_change_its_weight(tmp_path: Path) -> None:
     fields = set(Update.model_fields)
     assert fields == {
         *("federation", "run", "plan", "round", "request"),
-        *("kind", "site", "arrays", "privacy"),
+        *("kind", "site", "head", "arrays", "privacy"),
     }
     with desk(tmp_path) as one:
         update = one.asked()

@@ -244,3 +244,34 @@ def test_slots_of_runs_and_purposes_are_apart(tmp_path: Path) -> None:
     assert replies.stored(Slot("b", 3, "train"), b"request") is None
     assert replies.stored(Slot("a", 3, "train"), b"request") == Packet(b"envelope", b"body")
     assert (replies.last_round("a", "train"), replies.last_round("a", "evaluate")) == (3, 0)
+
+
+def test_a_reply_stored_before_a_crash_is_noted_and_made_final_when_it_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The power goes between the reply on disk and the line that says it leaves."""
+
+    def cut(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with desk(tmp_path, private=True) as one:
+        with monkeypatch.context() as power:
+            power.setattr("hospital_node.session._conclude", cut)
+            with pytest.raises(OSError, match="Input/output"):
+                answer(one.node, one.packet())
+        assert one.facts(ReplySent) == []
+        first = answer(one.node, one.packet())
+        assert [sent.reply for sent in one.facts(ReplySent)] == [digest_of(first.envelope)]
+        assert [settled.outcome for settled in one.facts(Settled)] == ["committed"]
+        assert answer(one.node, one.packet()) == first
+        assert (len(one.facts(ReplySent)), len(one.facts(Settled))) == (1, 1)
+        with Ledger(one.node.home.ledger) as ledger:
+            assert [row.status for row in ledger.rows()] == ["reserved", "committed"]
+
+
+def test_a_request_that_returns_another_journals_head_is_refused(tmp_path: Path) -> None:
+    with desk(tmp_path) as one:
+        for site, code in (("north", "request-invalid"), ("east", None)):
+            head = one.embedded.nodes[site].journal.head()
+            found = one.asked(heads={"east": head})
+            assert getattr(found, "code", None) == code

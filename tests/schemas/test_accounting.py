@@ -1,6 +1,8 @@
 """Our accounting against dp-accounting called directly, and against measured figures."""
 
+import logging
 import math
+import time
 from collections.abc import Iterable
 from random import Random
 from typing import Protocol
@@ -166,6 +168,51 @@ def test_figures_agree_with_the_measured_table(  # noqa: PLR0913, PLR0917 - a ro
     spend = accounting.spend([gaussian(rate, noise, steps)], delta=delta)
     assert spend.rdp == pytest.approx(renyi, abs=1e-3)
     assert spend.pld == pytest.approx(loss, abs=1.1e-2)
+
+
+def thirty_runs() -> list[SampledGaussian]:
+    """Runs of different rates, noises and lengths over one cohort, as in a busy year."""
+    random = Random(4)  # noqa: S311 - a fixed example
+    return [
+        gaussian(
+            1.0 if number % 5 == 0 else random.uniform(0.01, 0.4),
+            random.uniform(4, 12),
+            random.randint(20, 200),
+        )
+        for number in range(30)
+    ]
+
+
+def test_thirty_runs_compose_in_seconds_and_agree_with_dp_accounting() -> None:
+    runs = thirty_runs()
+    start = time.process_time()
+    spend = accounting.spend(runs, delta=DELTA)
+    assert time.process_time() - start < 5.0
+    renyi = rdp.RdpAccountant()
+    loss = pld.PLDAccountant(value_discretization_interval=1e-3)
+    for event in runs:
+        noise = dp_accounting.GaussianDpEvent(event.noise_multiplier)
+        sampled = dp_accounting.PoissonSampledDpEvent(event.sampling_rate, noise)
+        renyi.compose(noise if event.sampling_rate == 1.0 else sampled, event.steps)
+        loss.compose(noise if event.sampling_rate == 1.0 else sampled, event.steps)
+    assert spend.rdp == pytest.approx(renyi.get_epsilon(DELTA), rel=1e-6)
+    assert spend.pld == pytest.approx(loss.get_epsilon(DELTA), rel=1e-3)
+    assert spend.pld < spend.rdp
+
+
+def test_an_order_that_the_library_leaves_out_is_not_news_on_a_terminal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hard = gaussian(0.456992, 7.870952)
+    rdp.RdpAccountant().compose(
+        dp_accounting.PoissonSampledDpEvent(0.456991, dp_accounting.GaussianDpEvent(7.870951))
+    )
+    with caplog.at_level(logging.WARNING):
+        caplog.clear()
+        assert accounting.epsilon_rdp([hard], delta=DELTA) > 0
+        assert not caplog.records
+        logging.getLogger("absl").warning("another warning of %s", "the library")
+        assert len(caplog.records) == 1
 
 
 def test_no_release_costs_nothing() -> None:

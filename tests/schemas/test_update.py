@@ -16,6 +16,7 @@ BINDING = {
     "round": 1,
     "request": "request-1",
     "site": "east",
+    "head": "site/east\n0\n",
 }
 
 

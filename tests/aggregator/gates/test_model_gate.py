@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from aggregator.gates.metrics import auroc, pooled
-from aggregator.gates.model_gate import judged, least_class_weight
+from aggregator.gates.model_gate import judged
 from schemas.gate import ModelGate, Outcome, Verdict
+from schemas.gate_power import least_class_weight
 from schemas.update import Histogram
 from tests.aggregator.examples import histogram, noised, of_scores
 

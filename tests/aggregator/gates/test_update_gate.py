@@ -17,6 +17,7 @@ from schemas.wire.arrays import header
 from schemas.wire.layout import ArraySpec, Layout
 from tests.aggregator.examples import (
     DIGEST,
+    HEAD,
     LAYOUT,
     PRIVATE,
     SIZE,
@@ -199,6 +200,7 @@ def evaluation(found: Histogram, privacy: PrivacyStatement | None = None) -> Eva
         round=2,
         request="run-1.2.evaluate",
         site="A",
+        head=HEAD,
         arrays=DIGEST,
         histogram=found,
         privacy=privacy,

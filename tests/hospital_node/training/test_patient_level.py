@@ -1,4 +1,4 @@
-"""The optimizer against a loop over patients with plain autograd, and its bound."""
+"""Clipped sums against a loop over patients with plain autograd, their bound, and the release."""
 
 from collections.abc import Sequence
 
@@ -8,19 +8,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from opacus import GradSampleModule
+from opacus.optimizers import DPOptimizer
 from torch import Tensor
 from torch.optim import SGD
 
 from hospital_node.models.registry import Network
 from hospital_node.training import patient_level
+from hospital_node.training.engines import ENGINES
 from hospital_node.training.examples import Examples, image_shares
 from hospital_node.training.objective import image_losses
-from hospital_node.training.patient_level import (
-    PatientOptimizer,
-    accumulate,
-    chunks,
-    per_image_gradients,
-)
+from hospital_node.training.patient_level import Noise, Release, chunks, clipped_sum, release
 from tests.hospital_node.training.clinics import examples_for, linear_network, small_network
 
 NETWORK = small_network()
@@ -32,21 +30,10 @@ def silent(shape: tuple[int, ...], deviation: float) -> NDArray[np.float64]:
     return np.zeros(shape)
 
 
-def optimizer_of(network: Network, bound: float, **given: object) -> PatientOptimizer:
-    return PatientOptimizer(
-        SGD(network.module.parameters(), 1.0),
-        noise=given.get("noise", silent),  # type: ignore[arg-type] # a test's own noise
-        noise_multiplier=2.0,
-        max_grad_norm=bound,
-        expected_batch_size=given.get("expected", 1.0),  # type: ignore[arg-type] # a number
-    )
-
-
-def clipped_sum(network: Network, examples: Examples, bound: float) -> Tensor:
-    with per_image_gradients(network.module.train()):
-        accumulate(network, examples, optimizer_of(network, bound))
-        sums = [value.summed_grad for value in network.module.parameters()]  # type: ignore[attr-defined] # Opacus'
-        return torch.cat([value.flatten() for value in sums if value is not None])
+def flat_sum(network: Network, examples: Examples, bound: float, engine: str = "layers") -> Tensor:
+    module = network.module.train()
+    sums = clipped_sum(module, examples, bound=bound, engine=ENGINES[engine])
+    return torch.cat([one.flatten() for one in sums])
 
 
 def one_at_a_time(network: Network, examples: Examples, bound: float) -> Tensor:
@@ -61,33 +48,39 @@ def one_at_a_time(network: Network, examples: Examples, bound: float) -> Tensor:
     return total
 
 
-@settings(max_examples=25)
-@given(images=IMAGES, bound=st.sampled_from([0.05, 0.5, 50.0]), most=st.sampled_from([1, 4, 64]))
+@settings(max_examples=40, deadline=None)
+@given(
+    images=IMAGES,
+    bound=st.sampled_from([0.05, 0.5, 50.0]),
+    most=st.sampled_from([1, 4, 64]),
+    engine=st.sampled_from(sorted(ENGINES)),
+)
 def test_the_clipped_sum_is_that_of_one_patient_at_a_time(
-    images: Sequence[int], bound: float, most: int
+    images: Sequence[int], bound: float, most: int, engine: str
 ) -> None:
     examples = examples_for(NETWORK, images)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(patient_level, "_CHUNK_IMAGES", most)
-        found = clipped_sum(NETWORK, examples, bound)
+        found = flat_sum(NETWORK, examples, bound, engine)
     expected = one_at_a_time(NETWORK, examples, bound)
     assert float((found - expected).norm()) <= 1e-4 * float(expected.norm())
 
 
-@settings(max_examples=25)
+@settings(max_examples=40, deadline=None)
 @given(
     images=st.lists(st.integers(1, 10), min_size=2, max_size=6),
     bound=st.sampled_from([1e-3, 0.3]),
     scale=st.sampled_from([1.0, 1e3]),
+    engine=st.sampled_from(sorted(ENGINES)),
 )
 def test_a_patient_of_any_number_of_images_moves_the_sum_by_at_most_the_bound(
-    images: Sequence[int], bound: float, scale: float
+    images: Sequence[int], bound: float, scale: float, engine: str
 ) -> None:
     examples = examples_for(NETWORK, images)
     examples.inputs[examples.patients == 0] *= scale
     rest = examples.rows(examples.patients != 0)
-    whole = clipped_sum(NETWORK, examples, bound)
-    moved = whole - clipped_sum(NETWORK, rest, bound)
+    whole = flat_sum(NETWORK, examples, bound, engine)
+    moved = whole - flat_sum(NETWORK, rest, bound, engine)
     assert float(moved.norm()) <= bound * (1 + 1e-5)
 
 
@@ -95,8 +88,8 @@ def test_many_patients_do_not_blur_the_bound_by_rounding() -> None:
     network = linear_network(4097)
     examples = examples_for(network, [1] * 999 + [10])
     last = examples.patients == 999
-    whole = clipped_sum(network, examples, 0.25)
-    moved = whole - clipped_sum(network, examples.rows(~last), 0.25)
+    whole = flat_sum(network, examples, 0.25)
+    moved = whole - flat_sum(network, examples.rows(~last), 0.25)
     assert float(moved.norm()) <= 0.25 * (1 + 1e-5)
 
 
@@ -105,10 +98,12 @@ def test_many_patients_do_not_blur_the_bound_by_rounding() -> None:
 def test_chunks_hold_every_image_once_and_patients_whole(images: Sequence[int], most: int) -> None:
     patients = examples_for(linear_network(), images).patients
     found = list(chunks(patients, most_images=most))
-    assert sorted(int(row) for rows in found for row in rows) == list(range(len(patients)))
-    held = [set(patients[rows].tolist()) for rows in found]
-    assert sum(map(len, held)) == len(images)
-    assert all(len(rows) <= most or len(who) == 1 for rows, who in zip(found, held, strict=True))
+    assert sorted(int(row) for rows, _ in found for row in rows) == list(range(len(patients)))
+    for rows, held in found:
+        blocks = patients[rows].view(held, -1)
+        assert (blocks == blocks[:, :1]).all()
+        assert blocks.numel() <= most or held == 1
+    assert sum(held for _, held in found) == len(images)
 
 
 @given(images=IMAGES)
@@ -118,23 +113,53 @@ def test_a_patient_weighs_one_in_all(images: Sequence[int]) -> None:
     torch.testing.assert_close(weights, torch.ones(len(images)))
 
 
+@pytest.mark.parametrize("engine", sorted(ENGINES))
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
-def test_a_gradient_that_is_not_finite_contributes_nothing(value: float) -> None:
+def test_a_gradient_that_is_not_finite_contributes_nothing(value: float, engine: str) -> None:
     network = linear_network()
-    examples = examples_for(network, [2, 1, 3])
+    examples = examples_for(network, [2, 1, 3, 1])
     others = examples.rows(examples.patients != 1)
     examples.inputs[examples.patients == 1] = value
-    found = clipped_sum(network, examples, 0.5)
-    torch.testing.assert_close(found, clipped_sum(network, others, 0.5))
+    found = flat_sum(network, examples, 0.5, engine)
+    torch.testing.assert_close(found, flat_sum(network, others, 0.5, engine))
+    alone = examples.rows(examples.patients == 1)
+    assert not flat_sum(network, alone, 0.5, engine).any()
 
 
-def released(network: Network, examples: Examples, optimizer: PatientOptimizer) -> list[Tensor]:
-    before = [value.detach().clone() for value in network.module.parameters()]
-    with per_image_gradients(network.module.train()):
-        accumulate(network, examples, optimizer)
-        optimizer.release()
-    after = network.module.parameters()
-    return [old - new.detach() for old, new in zip(before, after, strict=True)]
+def test_opacus_own_optimizer_gives_the_same_step_for_one_image_a_patient() -> None:
+    network, twin = small_network(), small_network()
+    examples = examples_for(network, [1] * 12)
+    step = released(network, examples, bound=0.1, divisor=7.0)
+    before = [value.detach().clone() for value in twin.module.parameters()]
+    hooked = GradSampleModule(twin.module.train(), loss_reduction="sum")
+    optimizer = DPOptimizer(
+        SGD(twin.module.parameters(), 1.0),
+        noise_multiplier=0.0,
+        max_grad_norm=0.1,
+        expected_batch_size=7.0,
+        loss_reduction="mean",
+    )
+    logits = hooked(examples.inputs.requires_grad_())
+    torch.autograd.backward(image_losses(logits, examples.labels).sum())
+    optimizer.step()
+    for moved, old, new in zip(step, before, twin.module.parameters(), strict=True):
+        torch.testing.assert_close(moved, old - new.detach(), rtol=1e-4, atol=1e-6)
+
+
+def released(
+    network: Network,
+    examples: Examples,
+    *,
+    bound: float = 0.5,
+    divisor: float = 1.0,
+    noise: Noise = silent,
+) -> list[Tensor]:
+    module = network.module.train()
+    before = [value.detach().clone() for value in module.parameters()]
+    sums = clipped_sum(module, examples, bound=bound, engine=ENGINES["layers"])
+    optimizer = SGD(module.parameters(), 1.0)
+    release(sums, module, optimizer, constants=Release(bound, 2.0, divisor), noise=noise)
+    return [old - new.detach() for old, new in zip(before, module.parameters(), strict=True)]
 
 
 def test_the_divisor_is_the_declared_one_whoever_was_drawn() -> None:
@@ -142,7 +167,7 @@ def test_the_divisor_is_the_declared_one_whoever_was_drawn() -> None:
         network = linear_network()
         examples = examples_for(network, images)
         expected = one_at_a_time(network, examples, 0.5).float() / 40.0
-        (step,) = released(network, examples, optimizer_of(network, 0.5, expected=40.0))
+        (step,) = released(network, examples, divisor=40.0)
         torch.testing.assert_close(step.flatten(), expected, rtol=1e-4, atol=1e-8)
 
 
@@ -156,8 +181,7 @@ def test_every_step_draws_noise_of_sigma_times_the_bound_once_for_each_array() -
     for images in ([1, 2], []):
         network = small_network()
         asked.clear()
-        examples = examples_for(network, images)
-        released(network, examples, optimizer_of(network, 0.5, noise=noise, expected=4.0))
+        released(network, examples_for(network, images), noise=noise, divisor=4.0)
         shapes = [tuple(value.shape) for value in network.module.parameters()]
         assert asked == [(shape, 1.0) for shape in shapes]
 
@@ -168,27 +192,27 @@ def test_a_step_without_any_patient_is_a_step_of_noise_alone() -> None:
     def ones(shape: tuple[int, ...], deviation: float) -> NDArray[np.float64]:
         return np.full(shape, deviation)
 
-    steps = released(
-        network, examples_for(network, []), optimizer_of(network, 0.5, noise=ones, expected=4.0)
-    )
+    steps = released(network, examples_for(network, []), noise=ones, divisor=4.0)
     for step in steps:
         torch.testing.assert_close(step, torch.full_like(step, 0.25))
 
 
-def test_nothing_stays_behind_on_the_module() -> None:
-    network = small_network()
-    network.module.train()
-    known = {(layer, name) for layer in network.module.modules() for name in vars(layer)}
-    examples = examples_for(network, [1, 2])
-    optimizer = optimizer_of(network, 0.5)
-    with per_image_gradients(network.module):
-        accumulate(network, examples, optimizer)
-    with pytest.raises(KeyError), per_image_gradients(network.module):
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+def test_nothing_stays_behind_on_the_module(engine: str) -> None:
+    def broken(_logits: Tensor, _labels: Tensor) -> Tensor:
         raise KeyError
-    for layer in network.module.modules():
+
+    module = small_network().module.train()
+    known = {(layer, name) for layer in module.modules() for name in vars(layer)}
+    examples = examples_for(small_network(), [1, 2])
+    clipped_sum(module, examples, bound=0.5, engine=ENGINES[engine])
+    with pytest.raises(KeyError):
+        clipped_sum(module, examples, bound=0.5, engine=ENGINES[engine], objective=broken)
+    for layer in module.modules():
         assert {(layer, name) for name in vars(layer)} <= known
         assert not layer._forward_hooks  # noqa: SLF001 - torch has no public view of hooks
         assert not layer._backward_hooks  # noqa: SLF001
-    for value in network.module.parameters():
+    for value in module.parameters():
         assert value.grad is None
+        assert value.requires_grad
         assert not vars(value)

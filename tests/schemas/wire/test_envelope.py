@@ -25,6 +25,7 @@ def refusal(code: RefusalCode = "unavailable", *, number: int = 1) -> Refusal:
         round=number,
         request="request-7781",
         site="east",
+        head="site/east\n0\n",
         code=code,
     )
 

@@ -1,10 +1,12 @@
+"""What a gate notices: worked cases, and the gate itself run five hundred times."""
+
 import numpy as np
 import pytest
 
 from aggregator.gates.metrics import auroc
 from aggregator.gates.model_gate import judged
-from aggregator.gates.power import power
 from schemas.gate import ModelGate
+from schemas.gate_power import power
 from schemas.update import Histogram
 from tests.aggregator.examples import histogram, noised
 

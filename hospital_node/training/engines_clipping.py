@@ -1,0 +1,76 @@
+"""What every engine of clipped gradients is given, gives back, and keeps.
+
+* A chunk holds whole patients of equally many images, one patient after another.
+* A patient's gradient is the mean over the patient's images, clipped once over all parameters.
+* A gradient that is not finite contributes nothing; no input can raise a patient's contribution
+  over C.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from hospital_node.training.objective import Objective
+
+SLACK = 1e-5
+"""Relative room below C for the rounding of float32 norms and sums."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some patients' images; a row of `patients` * `images` rows is an image."""
+
+    inputs: Tensor
+    labels: Tensor
+    patients: int
+
+    @property
+    def images(self) -> int:
+        """Count the images of one patient."""
+        return len(self.labels) // self.patients
+
+    def of_patients(self, chosen: Tensor) -> "Chunk":
+        """Return some patients, by a mask [patients]."""
+        rows = chosen.repeat_interleave(self.images)
+        return Chunk(self.inputs[rows], self.labels[rows], int(chosen.sum()))
+
+    def by_patient(self) -> tuple[Tensor, Tensor]:
+        """Return inputs and labels as [patients, images, ...]."""
+        return by_patient(self.inputs, self.patients), by_patient(self.labels, self.patients)
+
+
+Sums: TypeAlias = list[Tensor]
+"""The sum over patients of clipped gradients, one array for each trainable parameter."""
+
+Engine: TypeAlias = Callable[[nn.Module, Chunk, float, Objective], Sums]
+"""A network's module, patients, the bound C and the loss to the clipped sum."""
+
+
+def by_patient(values: Tensor, patients: int) -> Tensor:
+    """Split [patients * images, ...] into [patients, images, ...]."""
+    return values.reshape(patients, -1, *values.shape[1:])
+
+
+def trainable(module: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that training changes, in the order of `Sums`."""
+    return [value for value in module.parameters() if value.requires_grad]
+
+
+def factors_of(norms: Tensor, bound: float) -> Tensor:
+    """Return what each patient's gradient is multiplied by: 0 where the norm is not finite."""
+    factors = (bound * (1.0 - SLACK) / norms).clamp(max=1.0)
+    return torch.where(norms.isfinite(), factors, 0.0)
+
+
+def clipped(totals: Sequence[Tensor], bound: float) -> Sums:
+    """Clip and add up patients' gradients [patients, ...], given for each parameter."""
+    rows = [total.flatten(1) for total in totals]
+    norms = torch.stack([torch.linalg.vector_norm(row, dim=1) for row in rows], 1).norm(dim=1)
+    finite = norms.isfinite()
+    if not finite.all():
+        rows = [torch.where(finite[:, None], row, 0.0) for row in rows]
+    factors = factors_of(norms, bound)
+    return [(factors @ row).view(total.shape[1:]) for row, total in zip(rows, totals, strict=True)]
