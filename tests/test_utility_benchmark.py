@@ -9,6 +9,7 @@ import pytest
 from schemas.accounting import epsilon_rdp
 from schemas.plan import TrainingPlan
 from tests.benchmarks import utility
+from tests.benchmarks._chest import Figures
 
 PRIVATE = {name: one for name, one in utility.SETTINGS.items() if one.noise_multiplier is not None}
 
@@ -44,7 +45,7 @@ def test_figures_are_means_with_their_spread() -> None:
     figures = [
         dict.fromkeys(
             utility.SETTINGS,
-            utility.Figures({"guangzhou": 0.9, "nih": nih}, {"guangzhou": None, "nih": 8.0}),
+            Figures({"guangzhou": 0.9, "nih": nih}, {"guangzhou": None, "nih": 8.0}),
         )
         for nih in (0.7, 0.8, 0.9)
     ]

@@ -100,7 +100,7 @@ WRONG_PLAIN = [
     ("dropout = 0.3", "channels = [16, 0]",
      "/network/convolutional/channels/1: Input should be greater than or equal to 1"),
     ('kind = "convolutional"', 'kind = "transformer"',
-     "/network: 'kind' should be one of 'convolutional', 'densenet', 'gabor-fourier'"),
+     "/network: 'kind' should be one of 'convolutional', 'densenet', 'efficientnet', "),
     ("dropout = 0.3", 'class = "os.system"',
      "/network/convolutional/class: Extra inputs are not permitted"),
     ('file = "chest.contract.toml"', 'file = "../chest.contract.toml"',
