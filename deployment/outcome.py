@@ -22,6 +22,7 @@ from hospital_node.cohort.store import open_cohort
 from hospital_node.models.registry import build, trainable_arrays
 from hospital_node.node import Node
 from hospital_node.policy import load_policy
+from hospital_node.privacy.forecast import forecast
 from hospital_node.privacy.ledger import Ledger
 from hospital_node.training.evaluation import scores
 from hospital_node.training.examples import examples_of
@@ -147,6 +148,22 @@ def exact_auroc(labels: NDArray[np.bool_], values: NDArray[np.float64]) -> float
     below = np.searchsorted(negatives, positives, side="left")
     up_to = np.searchsorted(negatives, positives, side="right")
     return float((below + up_to).sum() / (2 * len(positives) * len(negatives)))
+
+
+def forecast_refusals(nodes: Mapping[SiteName, Node], plan: TrainingPlan) -> list[str]:
+    """Say for each site whose cap will end its part in the plan, and from which round on."""
+    said = []
+    for site, node in nodes.items():
+        limit = load_policy(node.home).limit
+        with Ledger(node.home.ledger) as ledger:
+            ahead = forecast(plan, ledger.entries(), limit=limit.epsilon, delta=limit.delta)
+        if ahead.refused is not None:
+            said.append(
+                f"{site} will refuse from round {ahead.refused} on: its cap is epsilon "
+                f"{limit.epsilon:g}, and {max(ahead.before.train, ahead.before.validation):.3f} "
+                "of it is spent"
+            )
+    return said
 
 
 def undefined_reasons(nodes: Mapping[SiteName, Node], plan: TrainingPlan) -> list[str]:

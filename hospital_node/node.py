@@ -19,7 +19,7 @@ from hospital_node.config import (
 from schemas.audit.events import HomeMade, SoftwareStarted
 from schemas.audit.journal import Journal
 from schemas.enrolment import Roster
-from schemas.errors import EnvelopeRefused
+from schemas.errors import EnvelopeRefused, JournalDamaged
 from schemas.files import owned, write_durably
 from schemas.names import Digest, Moment, PublicKey, now
 from schemas.software import VERSION, code_identity
@@ -93,7 +93,7 @@ def _not_joined(found: str) -> EnvelopeRefused:
 
 @contextmanager
 def opened(
-    root: Path, *, command: str = "session", clock: Callable[[], Moment] = now
+    root: Path, *, command: str = "session", clock: Callable[[], Moment] = now, new: bool = False
 ) -> Iterator[Node]:
     """Own a home, open its journal, and note which software starts.
 
@@ -107,12 +107,21 @@ def opened(
         key = SigningKey.load(home.signing_key)
         journal = Journal(home.journal, origin=f"site/{config.site}", key=key, clock=clock)
         try:
-            if journal.is_empty:
+            if new:
                 journal.append(HomeMade(key=key.public))
+            elif journal.is_empty:
+                raise _without_journal()
             journal.append(SoftwareStarted(command=command, version=VERSION, code=installed_code()))
             yield Node(home, config, key, load_pseudonym_key(home), journal, clock)
         finally:
             journal.close()
+
+
+def _without_journal() -> JournalDamaged:
+    return JournalDamaged(
+        "journal refused: found no event, a home has one since it was made",
+        next_step="restore the journal from a backup; a home never goes on without its past",
+    )
 
 
 def installed_code() -> Digest:

@@ -109,7 +109,7 @@ def open_cohort(store: Path, contract: Digest) -> Cohort:
 
 
 # A node opens its cohort for every request; reading a manifest of a thousand rows again would cost
-# it more than the rest of the round. Equal bytes give equal records, so what is kept cannot go stale.
+# it more than the rest of the round. Equal bytes give equal records: nothing kept goes stale.
 _contract = lru_cache(maxsize=8)(DataContract.from_canonical)
 _manifest = lru_cache(maxsize=8)(DatasetManifest.from_canonical)
 _examination = lru_cache(maxsize=8)(Examination.from_canonical)

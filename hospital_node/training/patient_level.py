@@ -32,6 +32,7 @@ Noise: TypeAlias = Callable[[tuple[int, ...], float], NDArray[np.float64]]
 
 _SLACK = 1e-5
 """Relative room below C for the rounding of float32 norms and sums."""
+_NORM_BLOCK = 2**12
 _CHUNK_IMAGES = 64
 _CHUNK_VALUES = 2**27
 """At most this many per-image gradient values are held at a time (half a gigabyte)."""
@@ -60,14 +61,14 @@ class PatientOptimizer(DPOptimizer):  # type: ignore[misc] # Opacus is published
         """Add the present chunk's clipped patients to `summed_grad`, in float64."""
         count = int(self.patients.max()) + 1 if len(self.patients) else 0
         totals = [self._patient_totals(value, count) for value in self.params]
-        norms = torch.stack([total.norm(dim=1) for total in totals], 1).norm(dim=1)
+        norms = torch.stack([_norms(total) for total in totals], 1).norm(dim=1)
         finite = norms.isfinite()
         if not finite.all():
             totals = [torch.where(finite[:, None], total, 0.0) for total in totals]
         bound = self.max_grad_norm * (1.0 - _SLACK)
         factors = torch.where(finite, (bound / norms).clamp(max=1.0), 0.0)
         for value, total in zip(self.params, totals, strict=True):
-            clipped = (factors @ total).double().view_as(value)
+            clipped = (factors.to(total.dtype) @ total).double().view_as(value)
             value.summed_grad = (
                 clipped if value.summed_grad is None else value.summed_grad + clipped
             )
@@ -92,6 +93,13 @@ class PatientOptimizer(DPOptimizer):  # type: ignore[misc] # Opacus is published
         if len(samples) == count:
             return samples
         return samples.new_zeros((count, samples.shape[1])).index_add_(0, self.patients, samples)
+
+
+def _norms(totals: Tensor) -> Tensor:
+    """Return the norm of each row, summed in blocks: one float32 sum of a million falls short."""
+    blocks = [block.norm(dim=1).double() for block in torch.split(totals, _NORM_BLOCK, dim=1)]
+    found: Tensor = torch.stack(blocks, 1).norm(dim=1)
+    return found
 
 
 @contextmanager

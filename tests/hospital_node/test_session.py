@@ -1,5 +1,6 @@
 """The promises of hospital_node/session.py, one by one, against a node with real DICOM."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -244,3 +245,10 @@ def test_slots_of_runs_and_purposes_are_apart(tmp_path: Path) -> None:
     assert replies.stored(Slot("b", 3, "train"), b"request") is None
     assert replies.stored(Slot("a", 3, "train"), b"request") == Packet(b"envelope", b"body")
     assert (replies.last_round("a", "train"), replies.last_round("a", "evaluate")) == (3, 0)
+
+
+def test_a_home_whose_journal_is_gone_is_not_begun_anew(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    shutil.rmtree(study.nodes["east"] / "journal")
+    for _ in range(2):
+        ingest(study, "east", expect=7)

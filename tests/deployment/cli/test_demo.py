@@ -13,9 +13,7 @@ from schemas.command_line import run
 from schemas.files import owned
 from tests.study import CONTRACT, PLAN, PRIVATE, SITES, made, write_hospital, write_toml
 
-PRIVATE_PLAN = (
-    PLAN | PRIVATE | {"evaluation": {"rounds": [2], "bins": 2, "noise_multiplier": 0.7}}
-)
+PRIVATE_PLAN = PLAN | PRIVATE | {"evaluation": {"rounds": [2], "bins": 2, "noise_multiplier": 0.7}}
 """Noise that lets thirty patients carry a figure."""
 
 
@@ -124,7 +122,11 @@ def test_a_hospital_whose_data_do_not_fit_is_left_out_and_the_others_go_on(
     assert words in captured.err
     assert "next: " in captured.err
     sites = json.loads(captured.out.splitlines()[-1])["sites"]
-    assert {one["site"]: one["patients"] for one in sites} == {"east": 30, "north": None, "west": 30}
+    assert {one["site"]: one["patients"] for one in sites} == {
+        "east": 30,
+        "north": None,
+        "west": 30,
+    }
     assert not (tmp_path / "work" / "nodes" / "north" / "cohort").is_dir() or not any(
         (tmp_path / "work" / "nodes" / "north" / "cohort").iterdir()
     )
