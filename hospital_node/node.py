@@ -7,6 +7,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from hospital_node.config import (
@@ -54,8 +55,7 @@ class Node:
         if not self.home.membership.exists():
             message = "request refused: this hospital has not joined a federation"
             raise EnvelopeRefused(message, next_step="enrol the hospital with its aggregator")
-        membership = Membership.from_canonical(self.home.membership.read_bytes())
-        return membership, _verified_roster(membership)
+        return _verified_membership(self.home.membership.read_bytes())
 
     def join(self, membership: Membership) -> None:
         """Store a federation's root key and roster, handed over out of band.
@@ -75,6 +75,13 @@ class Node:
             if roster.serial < before.serial:
                 raise _not_joined("the roster is older than the one known here")
         write_durably(self.home.membership, membership.canonical())
+
+
+@lru_cache(maxsize=8)
+def _verified_membership(content: bytes) -> tuple[Membership, Roster]:
+    """Read and verify a membership file; equal bytes give equal records, for every request."""
+    membership = Membership.from_canonical(content)
+    return membership, _verified_roster(membership)
 
 
 def _verified_roster(membership: Membership) -> Roster:

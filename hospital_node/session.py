@@ -29,7 +29,7 @@ from schemas.errors import (
     InputRefused,
     PolicyRefused,
 )
-from schemas.names import Text, digest_of
+from schemas.names import Digest, Text, digest_of
 from schemas.plan import PatientPrivacy
 from schemas.privacy import PrivacyStatement
 from schemas.update import (
@@ -95,9 +95,9 @@ def _answered(node: Node, request: Request, packet: Packet) -> Packet:
     with Ledger(node.home.ledger) as ledger:
         entry = _entry(request, work)
         statement = None if entry is None else _charged(node, ledger, entry, policy)
-        reply = _worked(node, request, work, statement)
+        reply, arrays = _worked(node, request, work, statement)
         replies.store(slot, packet.envelope, reply)
-        node.journal.append(_sent(request, reply))
+        node.journal.append(_sent(request, reply, arrays))
         if entry is not None:
             ledger.commit(entry.request)
             node.journal.append(Settled(request=entry.request, outcome="committed"))
@@ -125,8 +125,10 @@ def _charged(node: Node, ledger: Ledger, entry: Entry, policy: Policy) -> Privac
     )
 
 
-def _worked(node: Node, request: Request, work: Work, statement: PrivacyStatement | None) -> Packet:
-    """Train or evaluate, and sign what comes of it."""
+def _worked(
+    node: Node, request: Request, work: Work, statement: PrivacyStatement | None
+) -> tuple[Packet, Digest | None]:
+    """Train or evaluate, and sign what comes of it; name the arrays beside it, if any."""
     bound = {
         **request.model_dump(include={"federation", "run", "plan", "round", "request"}),
         "site": node.config.site,
@@ -135,9 +137,9 @@ def _worked(node: Node, request: Request, work: Work, statement: PrivacyStatemen
     if isinstance(request, TrainRequest):
         body = trained(work)
         update = Update(**bound, arrays=digest_of(body))
-        return Packet(signed(update, node.key), body)
+        return Packet(signed(update, node.key), body), update.arrays
     evaluation = Evaluation(**bound, arrays=request.arrays, histogram=evaluated(work))
-    return Packet(signed(evaluation, node.key))
+    return Packet(signed(evaluation, node.key)), None
 
 
 def _entry(request: Request, work: Work) -> Entry | None:
@@ -205,13 +207,13 @@ def _received(request: Request, purpose: Purpose, *, repeated: bool) -> RequestR
     )
 
 
-def _sent(request: Request, reply: Packet) -> ReplySent:
+def _sent(request: Request, reply: Packet, arrays: Digest | None) -> ReplySent:
     return ReplySent(
         run=request.run,
         round=request.round,
         request=request.request,
         reply=digest_of(reply.envelope),
-        arrays=digest_of(reply.body) if reply.body else None,
+        arrays=arrays,
         size_bytes=len(reply.envelope) + len(reply.body),
     )
 

@@ -328,3 +328,35 @@ def test_a_second_run_continues_every_ledger(tmp_path: Path) -> None:
         with Ledger(tmp_path / "east" / "ledger.sqlite") as ledger:
             figures.append(ledger.spent("train", delta=1e-4).rdp)
     assert 0 < figures[0] < figures[1]
+
+
+LOSSES: dict[str, Callable[[Path], object]] = {
+    "arrays cut short": lambda file: file.write_bytes(file.read_bytes()[:-4]),
+    "arrays changed": lambda file: file.write_bytes(file.read_bytes()[:-1] + b"\x7f"),
+    "arrays gone": lambda file: file.unlink(),
+    "envelope gone": lambda file: file.with_suffix(".envelope").unlink(),
+    "envelope changed": lambda file: file.with_suffix(".envelope").write_bytes(b"{}"),
+}
+
+
+@pytest.mark.parametrize("phase", ["collected", "screened"])
+@pytest.mark.parametrize("story", LOSSES)
+def test_an_update_that_a_crash_cost_the_spool_is_asked_for_again(
+    tmp_path: Path, story: str, phase: str
+) -> None:
+    study = made(tmp_path, rounds=1, evaluation={"rounds": [1]})
+    undisturbed = study.conducted().accepted.arrays
+
+    def cut(facts: Facts) -> None:
+        if isinstance(facts, RoundMoved) and facts.target == phase:
+            raise PowerCutError
+
+    with study.opened() as embedded:
+        name = study.started(embedded.federation)
+        with pytest.raises(PowerCutError):
+            conduct(embedded.federation, name, Direct(embedded.nodes), cut)
+        spool = study.aggregator / "runs" / name / "spool" / "000001"
+        LOSSES[story](spool / "north.arrays")
+        state = conduct(embedded.federation, name, Direct(embedded.nodes), lambda _: None)
+        assert state.accepted.arrays == undisturbed
+        assert [one.site for one in state.sources] == ["east", "north", "west"]

@@ -121,8 +121,8 @@ def _store_cohort(home: NodeHome, contract: DataContract, *, seed: int) -> None:
     """Store random images as an ingested cohort; a tenth more are validation images."""
     count = IMAGES + IMAGES // 10
     generator = np.random.default_rng(seed)
-    pixels = generator.standard_normal((count, SIDE, SIDE), dtype=np.float32)
-    pixels = np.stack(sorted(pixels, key=lambda one: digest_of(one.tobytes())))
+    drawn = generator.standard_normal((count, SIDE, SIDE), dtype=np.float32)
+    pixels = drawn[np.argsort([digest_of(one.tobytes()) for one in drawn])]
     rows = [
         ImageRow(
             image=digest_of(one.tobytes()),
