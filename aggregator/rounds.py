@@ -1,6 +1,6 @@
 """A run, round by round: the transition table and what happens on each edge.
 
-                     ┌──────────────────────────────► abandoned
+                 ┌──────────────────────────────────► abandoned
    opened ─► collected ─► screened ─► combined ─► judged ─► accepted | rolled-back | provisional
                                          └──► provisional (a round that the plan does not judge)
 
@@ -44,7 +44,7 @@ from schemas.wire.layout import Layout
 _log = logging.getLogger(__name__)
 
 EDGES: Mapping[Phase, tuple[Phase, ...]] = {
-    "opened": ("collected", "abandoned"),
+    "opened": ("collected",),
     "collected": ("screened", "abandoned", "opened"),
     "screened": ("combined", "opened"),
     "combined": ("judged", "provisional"),
