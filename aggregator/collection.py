@@ -95,6 +95,8 @@ def collect_updates(asking: Asking, spool: Spool, *, body: bytes) -> None:
     """Ask for updates and spool the usable ones; sites spooled already are not asked again."""
     spooled = spool.sites()
     missing = [site for site in asking.request.participants if site not in spooled]
+    if not missing:
+        return
     for site, reply in _replies(asking, missing, body):
         found = _checked(asking, site, reply, Update)
         if isinstance(found, Update):

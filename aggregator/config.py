@@ -101,7 +101,8 @@ def make_home(root: Path, *, federation: str) -> AggregatorConfig:
         raise InputRefused(message, next_step="choose a shorter or plainer --name") from None
     home = AggregatorHome(root)
     refuse_occupied(root)
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    root.mkdir(parents=True, exist_ok=True)
+    root.chmod(0o700)
     root_key, service_key = SigningKey.generate(), SigningKey.generate()
     root_key.save(home.root_key)
     service_key.save(home.service_key)

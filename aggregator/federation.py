@@ -16,7 +16,7 @@ from aggregator.heads import Heads
 from schemas.audit.events import Enrolled, HomeMade, SoftwareStarted
 from schemas.audit.journal import Journal
 from schemas.enrolment import Member, Roster
-from schemas.errors import EnvelopeRefused
+from schemas.errors import EnvelopeRefused, JournalDamaged
 from schemas.files import owned, write_durably
 from schemas.names import Digest, Moment, PublicKey, SiteName, now
 from schemas.software import VERSION, code_identity
@@ -83,7 +83,7 @@ class Federation:
 
 @contextmanager
 def opened(
-    root: Path, *, command: str = "run", clock: Callable[[], Moment] = now
+    root: Path, *, command: str = "run", clock: Callable[[], Moment] = now, new: bool = False
 ) -> Iterator[Federation]:
     """Own a home, open its journal and models, and note which software starts.
 
@@ -99,13 +99,22 @@ def opened(
         journal = Journal(home.journal, origin=origin, key=key, clock=clock)
         store = CheckpointStore(home.checkpoints / "objects")
         try:
-            if journal.is_empty:
+            if new:
                 journal.append(HomeMade(key=key.public))
+            elif journal.is_empty:
+                raise _without_journal()
             journal.append(SoftwareStarted(command=command, version=VERSION, code=installed_code()))
             with Registry(home.checkpoints / "registry.sqlite") as registry:
                 yield Federation(home, config, key, journal, store, registry, clock)
         finally:
             journal.close()
+
+
+def _without_journal() -> JournalDamaged:
+    return JournalDamaged(
+        "journal refused: found no event, a home has one since it was made",
+        next_step="restore the journal from a backup; a home never goes on without its past",
+    )
 
 
 def installed_code() -> Digest:

@@ -1,6 +1,6 @@
 """A run, round by round: the transition table and what happens on each edge.
 
-                     ┌──────────────────────────────► abandoned
+                 ┌──────────────────────────────────► abandoned
    opened ─► collected ─► screened ─► combined ─► judged ─► accepted | rolled-back | provisional
                                          └──► provisional (a round that the plan does not judge)
 
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from aggregator.aggregation.algorithms import candidate, combined, stepped
 from aggregator.aggregation.spool import Spool
+from aggregator.checkpoints.store import written
 from aggregator.collection import (
     Asking,
     collect_histograms,
@@ -33,8 +34,8 @@ from aggregator.run_state import AcceptedModel, Phase, RunState, StateFile
 from aggregator.vectors import Vectors
 from schemas.audit.events import CheckpointStored, Facts, Quarantined, RoundMoved, VerdictGiven
 from schemas.checkpoint import CheckpointManifest, Source
-from schemas.errors import CheckpointDamaged, QuorumLost
-from schemas.names import Digest, SiteName, digest_of
+from schemas.errors import CheckpointDamaged, EnvelopeRefused, QuorumLost
+from schemas.names import SiteName, digest_of
 from schemas.plan import TrainingPlan
 from schemas.update import Request, Update
 from schemas.wire.envelope import opened
@@ -43,9 +44,9 @@ from schemas.wire.layout import Layout
 _log = logging.getLogger(__name__)
 
 EDGES: Mapping[Phase, tuple[Phase, ...]] = {
-    "opened": ("collected", "abandoned"),
-    "collected": ("screened", "abandoned"),
-    "screened": ("combined",),
+    "opened": ("collected",),
+    "collected": ("screened", "abandoned", "opened"),
+    "screened": ("combined", "opened"),
     "combined": ("judged", "provisional"),
     "judged": ("accepted", "rolled-back", "provisional"),
     "accepted": ("opened",),
@@ -53,7 +54,10 @@ EDGES: Mapping[Phase, tuple[Phase, ...]] = {
     "provisional": ("opened",),
     "abandoned": ("opened",),
 }
-"""Every move that a round may make; the last four end it."""
+"""Every move that a round may make; the last four end it.
+
+Back to `opened` within a round only after a crash that cost the spool.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +169,7 @@ def _screen(run: Run, state: RunState) -> RunState:
             )
         )
     sources = tuple(
-        Source(site=site, update=_spooled(run, spool, site), weight=declared.weight)
+        Source(site=site, update=_spooled(run, spool, site).arrays, weight=declared.weight)
         for site in spool.sites()
         if site not in faults and (declared := run.plan.site(site)) is not None
     )
@@ -174,18 +178,45 @@ def _screen(run: Run, state: RunState) -> RunState:
     return state.model_copy(update={"phase": "screened", "sources": sources})
 
 
-def _spooled(run: Run, spool: Spool, site: SiteName) -> Digest:
-    """Name a spooled delta, after holding its bytes against the site's signed word.
+def taken_up(run: Run, state: RunState) -> RunState:
+    """Return the state to go on from after a crash.
+
+    Updates that the spool lost or holds otherwise than signed are dropped, and sites without one
+    are asked again; a site that answered before answers with the same bytes.
+    """
+    if state.phase not in {"opened", "collected", "screened"}:
+        return state
+    spool = run.spool(state.round)
+    whole = {site for site in spool.sites() if _is_whole(run, spool, site)}
+    for site in set(spool.sites()) - whole:
+        spool.drop(site)
+    sources = {one.site for one in state.sources}
+    if state.phase == "opened" or (state.phase == "screened" and sources <= whole):
+        return state
+    again = state.model_copy(update={"phase": "opened", "sources": ()})
+    return moved(run, state, again)
+
+
+def _is_whole(run: Run, spool: Spool, site: SiteName) -> bool:
+    """Say whether a spooled update is the one that its site signed."""
+    try:
+        return _spooled(run, spool, site).arrays == digest_of(spool.body(site))
+    except (EnvelopeRefused, CheckpointDamaged, OSError, ValueError):
+        return False
+
+
+def _spooled(run: Run, spool: Spool, site: SiteName) -> Update:
+    """Return a site's signed word about what it spooled.
 
     Raises:
-        CheckpointDamaged: the spool holds other bytes than came.
+        CheckpointDamaged: the site is not in the roster any more.
+        EnvelopeRefused: the spooled envelope is not the site's.
     """
     member = run.federation.roster().member(site)
-    found = digest_of(spool.body(site))
-    if member is None or opened(spool.envelope(site), Update, key=member.key).arrays != found:
-        message = f"spool refused: the update of {site} is not the one that was signed"
-        raise CheckpointDamaged(message, next_step="check the disk; then start a new run")
-    return found
+    if member is None:
+        message = f"spool refused: {site} is not in the roster any more"
+        raise CheckpointDamaged(message, next_step="start a new run")
+    return opened(spool.envelope(site), Update, key=member.key)
 
 
 def _combine(run: Run, state: RunState) -> RunState:
@@ -196,9 +227,10 @@ def _combine(run: Run, state: RunState) -> RunState:
     server = stepped(
         run.vectors.loaded(state.server), delta, aggregation=aggregation, round=state.round
     )
-    model = candidate(server)
+    store = run.federation.store
+    model = store.keep_arrays(written(run.layout, candidate(server)))
     manifest = CheckpointManifest(
-        arrays=run.vectors.digest(model),
+        arrays=model,
         federation=run.federation.config.federation,
         run=state.run,
         plan=state.plan,
@@ -210,7 +242,7 @@ def _combine(run: Run, state: RunState) -> RunState:
         kind="candidate",
         created=state.issued,
     )
-    run.federation.store.put(manifest, run.layout, model)
+    store.describe(manifest)
     run.federation.registry.insert(manifest, status="provisional")
     run.note(
         CheckpointStored(
@@ -220,7 +252,7 @@ def _combine(run: Run, state: RunState) -> RunState:
     return state.model_copy(
         update={
             "phase": "combined",
-            "server": run.vectors.saved(server),
+            "server": run.vectors.saved(server, model=model),
             "candidate": manifest.arrays,
             "parent": manifest.arrays,
         }

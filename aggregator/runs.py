@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from aggregator.checkpoints.registry import Run as RunEntry
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
-from aggregator.rounds import Run, conducted
+from aggregator.rounds import Run, conducted, taken_up
 from aggregator.run_state import AcceptedModel, RunState, ServerArrays, StateFile
 from schemas.audit.events import Facts, RunClosed, RunOpened
 from schemas.checkpoint import CheckpointManifest
@@ -20,7 +20,7 @@ from schemas.errors import FederationError, InputRefused
 from schemas.files import write_durably
 from schemas.names import Digest, Name, digest_of
 from schemas.plan import TrainingPlan
-from schemas.wire.arrays import declared_layout, flat_values
+from schemas.wire.arrays import declared_layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,9 @@ def started(federation: Federation, material: Material) -> Name:
         kind="initial",
         created=moment,
     )
-    layout = declared_layout(material.initial)
-    federation.store.put(manifest, layout, flat_values(material.initial, layout))
+    declared_layout(material.initial)
+    federation.store.keep_arrays(material.initial)
+    federation.store.describe(manifest)
     federation.registry.open_run(
         RunEntry(
             name=name,
@@ -120,7 +121,7 @@ def conduct(
         )
     )
     try:
-        state = conducted(run, state)
+        state = conducted(run, taken_up(run, state))
     except FederationError as error:
         _, last = stored(federation, name)
         run.note(_closed(last, reason=error.message))

@@ -40,10 +40,6 @@ class Vectors:
             )
         return content
 
-    def digest(self, vector: Vector) -> Digest:
-        """Name a vector as its arrays file would be named."""
-        return digest_of(memoryview(written(self._layout, vector)))
-
     def loaded(self, arrays: ServerArrays) -> ServerState:
         """Return the server optimizer's state that these digests name.
 
@@ -57,10 +53,13 @@ class Vectors:
             averaged=arrays.averaged,
         )
 
-    def saved(self, state: ServerState) -> ServerArrays:
-        """Put the server optimizer's state on disk and name it."""
+    def saved(self, state: ServerState, *, model: Digest) -> ServerArrays:
+        """Put the server optimizer's state on disk and name it.
+
+        `model` is its candidate, which is a stored checkpoint already.
+        """
         return ServerArrays(
-            iterate=self._put(state.iterate),
+            iterate=model if state.average is None else self._put(state.iterate),
             velocity=None if state.velocity is None else self._put(state.velocity),
             average=None if state.average is None else self._put(state.average),
             averaged=state.averaged,

@@ -121,7 +121,8 @@ def make_home(root: Path, *, site: str) -> NodeConfig:
         raise InputRefused(message, next_step="choose a shorter or plainer --site") from None
     home = NodeHome(root)
     refuse_occupied(root)
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    root.mkdir(parents=True, exist_ok=True)
+    root.chmod(0o700)
     SigningKey.generate().save(home.signing_key)
     write_durably(home.pseudonym_key, secrets.token_bytes(_PSEUDONYM_KEY_BYTES), mode=0o600)
     write_durably(home.config, _NODE_TOML.format(site=config.site).encode())

@@ -7,6 +7,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from hospital_node.config import (
@@ -19,7 +20,7 @@ from hospital_node.config import (
 from schemas.audit.events import HomeMade, SoftwareStarted
 from schemas.audit.journal import Journal
 from schemas.enrolment import Roster
-from schemas.errors import EnvelopeRefused
+from schemas.errors import EnvelopeRefused, JournalDamaged
 from schemas.files import owned, write_durably
 from schemas.names import Digest, Moment, PublicKey, now
 from schemas.software import VERSION, code_identity
@@ -54,8 +55,7 @@ class Node:
         if not self.home.membership.exists():
             message = "request refused: this hospital has not joined a federation"
             raise EnvelopeRefused(message, next_step="enrol the hospital with its aggregator")
-        membership = Membership.from_canonical(self.home.membership.read_bytes())
-        return membership, _verified_roster(membership)
+        return _verified_membership(self.home.membership.read_bytes())
 
     def join(self, membership: Membership) -> None:
         """Store a federation's root key and roster, handed over out of band.
@@ -77,6 +77,13 @@ class Node:
         write_durably(self.home.membership, membership.canonical())
 
 
+@lru_cache(maxsize=8)
+def _verified_membership(content: bytes) -> tuple[Membership, Roster]:
+    """Read and verify a membership file; equal bytes give equal records, for every request."""
+    membership = Membership.from_canonical(content)
+    return membership, _verified_roster(membership)
+
+
 def _verified_roster(membership: Membership) -> Roster:
     roster = opened_envelope(membership.roster.encode(), Roster, key=membership.root)
     if roster.federation != membership.federation:
@@ -93,7 +100,7 @@ def _not_joined(found: str) -> EnvelopeRefused:
 
 @contextmanager
 def opened(
-    root: Path, *, command: str = "session", clock: Callable[[], Moment] = now
+    root: Path, *, command: str = "session", clock: Callable[[], Moment] = now, new: bool = False
 ) -> Iterator[Node]:
     """Own a home, open its journal, and note which software starts.
 
@@ -107,12 +114,21 @@ def opened(
         key = SigningKey.load(home.signing_key)
         journal = Journal(home.journal, origin=f"site/{config.site}", key=key, clock=clock)
         try:
-            if journal.is_empty:
+            if new:
                 journal.append(HomeMade(key=key.public))
+            elif journal.is_empty:
+                raise _without_journal()
             journal.append(SoftwareStarted(command=command, version=VERSION, code=installed_code()))
             yield Node(home, config, key, load_pseudonym_key(home), journal, clock)
         finally:
             journal.close()
+
+
+def _without_journal() -> JournalDamaged:
+    return JournalDamaged(
+        "journal refused: found no event, a home has one since it was made",
+        next_step="restore the journal from a backup; a home never goes on without its past",
+    )
 
 
 def installed_code() -> Digest:

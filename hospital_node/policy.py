@@ -74,6 +74,9 @@ def approve(home: NodeHome, plan: TrainingPlan, approval: Approval) -> None:
     write_durably(home.plans / f"{plan.digest.removeprefix('sha256:')}.json", content)
     document = tomlkit.parse(home.policy.read_text(encoding="utf-8"))
     rows = document.setdefault("approvals", tomlkit.aot())
+    for index, known in reversed(list(enumerate(rows))):
+        if known["plan"] == approval.plan:
+            del rows[index]
     row = tomlkit.table()
     row.update(approval.model_dump(mode="json"))
     rows.append(row)
@@ -101,13 +104,19 @@ def refuse_unsuitable(plan: TrainingPlan, limit: Limit, *, without_privacy: bool
         )
     if isinstance(plan.privacy, NoPrivacy) and not without_privacy:
         message = "plan refused: it trains without privacy, and the approval does not allow that"
-        next_step = "say so on purpose: hospital-node policy approve PLAN --without-privacy"
+        next_step = (
+            "say so on purpose: hospital-node policy approve PLAN --home DIR "
+            "--approver NAME --without-privacy"
+        )
         raise PrivacyRequired(message, next_step=next_step)
     if isinstance(plan.privacy, PatientPrivacy) and plan.privacy.delta != limit.delta:
         message = (
             f"plan refused: its delta is {plan.privacy.delta:g}, this policy's is {limit.delta:g}"
         )
-        next_step = "set the policy's delta on purpose: hospital-node policy limit --delta VALUE"
+        next_step = (
+            "set the policy's delta on purpose: hospital-node policy limit --home DIR "
+            "--delta VALUE --approver NAME"
+        )
         raise InputRefused(message, next_step=next_step)
 
 

@@ -34,7 +34,7 @@ from schemas.errors import (
     InputRefused,
     PolicyRefused,
 )
-from schemas.names import Text, digest_of
+from schemas.names import Digest, Text, digest_of
 from schemas.plan import PatientPrivacy
 from schemas.privacy import PrivacyStatement
 from schemas.update import (
@@ -95,7 +95,8 @@ def _answered(node: Node, request: Request, packet: Packet) -> Packet:
     if stored is not None:
         noted = tuple(read_facts(node.home.journal, ReplySent, Settled))
         with _held_ledger(node) as ledger:
-            _conclude(node, ledger, request, stored, noted=noted)
+            sent = _sent(request, stored, digest_of(stored.body) if stored.body else None)
+            _conclude(node, ledger, sent, noted=noted)
         return stored
     if replies.last_round(request.run, purpose) > request.round:
         raise _invalid("a later round was answered already")
@@ -104,9 +105,9 @@ def _answered(node: Node, request: Request, packet: Packet) -> Packet:
     with _held_ledger(node) as ledger:
         entry = _entry(request, work)
         statement = None if entry is None else _charged(node, ledger, entry, policy)
-        reply = _worked(node, request, work, statement)
+        reply, arrays = _worked(node, request, work, statement)
         replies.store(slot, packet.envelope, reply)
-        _conclude(node, ledger, request, reply)
+        _conclude(node, ledger, _sent(request, reply, arrays))
     _log.info("run %s round %d: %s answered", request.run, request.round, purpose)
     return reply
 
@@ -128,20 +129,17 @@ def _held_ledger(node: Node) -> Iterator[Ledger]:
         yield ledger
 
 
-def _conclude(
-    node: Node, ledger: Ledger, request: Request, reply: Packet, *, noted: Container[Facts] = ()
-) -> None:
+def _conclude(node: Node, ledger: Ledger, sent: ReplySent, *, noted: Container[Facts] = ()) -> None:
     """Note that a stored reply leaves, then make its charge final.
 
     What the journal noted before a crash, between two of these lines, is not noted again.
     """
-    sent = _sent(request, reply)
     if sent not in noted:
         node.journal.append(sent)
-    if ledger.status(request.request) is None:
+    if ledger.status(sent.request) is None:
         return
-    ledger.commit(request.request)
-    settled = Settled(request=request.request, outcome="committed")
+    ledger.commit(sent.request)
+    settled = Settled(request=sent.request, outcome="committed")
     if settled not in noted:
         node.journal.append(settled)
 
@@ -166,8 +164,10 @@ def _charged(node: Node, ledger: Ledger, entry: Entry, policy: Policy) -> Privac
     )
 
 
-def _worked(node: Node, request: Request, work: Work, statement: PrivacyStatement | None) -> Packet:
-    """Train or evaluate, and sign what comes of it."""
+def _worked(
+    node: Node, request: Request, work: Work, statement: PrivacyStatement | None
+) -> tuple[Packet, Digest | None]:
+    """Train or evaluate, and sign what comes of it; name the arrays beside it, if any."""
     bound = {
         **request.model_dump(include={"federation", "run", "plan", "round", "request"}),
         "site": node.config.site,
@@ -177,9 +177,9 @@ def _worked(node: Node, request: Request, work: Work, statement: PrivacyStatemen
     if isinstance(request, TrainRequest):
         body = trained(work)
         update = Update(**bound, arrays=digest_of(body))
-        return Packet(signed(update, node.key), body)
+        return Packet(signed(update, node.key), body), update.arrays
     evaluation = Evaluation(**bound, arrays=request.arrays, histogram=evaluated(work))
-    return Packet(signed(evaluation, node.key))
+    return Packet(signed(evaluation, node.key)), None
 
 
 def _entry(request: Request, work: Work) -> Entry | None:
@@ -248,13 +248,13 @@ def _received(request: Request, purpose: Purpose, *, repeated: bool) -> RequestR
     )
 
 
-def _sent(request: Request, reply: Packet) -> ReplySent:
+def _sent(request: Request, reply: Packet, arrays: Digest | None) -> ReplySent:
     return ReplySent(
         run=request.run,
         round=request.round,
         request=request.request,
         reply=digest_of(reply.envelope),
-        arrays=digest_of(reply.body) if reply.body else None,
+        arrays=arrays,
         size_bytes=len(reply.envelope) + len(reply.body),
     )
 

@@ -13,7 +13,7 @@ import torch
 
 from hospital_node import personal
 from hospital_node.cohort.store import Cohort, open_cohort
-from hospital_node.models.registry import Network, build, trainable_arrays
+from hospital_node.models.registry import Network, build, trainable_layout
 from hospital_node.node import Node
 from hospital_node.training import evaluation, local, private, self_test
 from hospital_node.training.examples import Examples, examples_of
@@ -69,7 +69,7 @@ def prepared(node: Node, request: Request, plan: TrainingPlan, *, arrays: bytes)
     torch.set_num_threads(plan.threads)
     cohort = open_cohort(node.cohort_folder, plan.contract.pinned)
     network = _network(node, plan, cohort)
-    start = decoded(arrays, layout_of(trainable_arrays(network.module)))
+    start = decoded(arrays, trainable_layout(network.module))
     if isinstance(plan.privacy, PatientPrivacy) and not evaluates:
         self_test.check(network)
     own = None if evaluates else _own(node, request, plan, start)

@@ -28,7 +28,8 @@ INTERRUPTED = 130
 
 def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit status; say a refusal and its next step."""
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s")
+    # Opacus sets the root logger up when it is imported; the last word is the command's.
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s", force=True)
     command = typer.main.get_command(app)
     try:
         result = command.main(args=arguments, standalone_mode=False)
@@ -39,8 +40,9 @@ def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
+        result = INTERRUPTED
+    if result == INTERRUPTED:  # typer turns Control-C into this result
         sys.stderr.write("interrupted: what was saved stands, and the command can be run again\n")
-        return INTERRUPTED
     return result if isinstance(result, int) else 0
 
 

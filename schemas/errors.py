@@ -103,7 +103,7 @@ class BudgetExceeded(PolicyRefused):
             f"round refused: epsilon would rise from {before:.3f} to {after:.3f}, "
             f"over the limit {limit:.3f} (delta={delta:g})",
             next_step="approve a plan that spends less, or raise this hospital's limit on purpose: "
-            "hospital-node policy limit --home DIR --epsilon VALUE",
+            "hospital-node policy limit --home DIR --epsilon VALUE --approver NAME",
         )
         self.before, self.after, self.limit, self.delta = before, after, limit, delta
 

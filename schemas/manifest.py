@@ -55,6 +55,10 @@ class DatasetManifest(Record):
         if self.read != len(self.rows) + sum(one.files for one in self.not_used):
             message = "files read, used, quarantined and refused do not add up"
             raise ValueError(message)
+        images = [row.image for row in self.rows]
+        if images != sorted(images):
+            message = "rows are not sorted by image digest"
+            raise ValueError(message)
         parts: dict[str, str] = {}
         if any(parts.setdefault(row.patient, row.part) != row.part for row in self.rows):
             message = "a patient stands in both parts"

@@ -34,6 +34,8 @@ class DenseNet(Record):
     initial_features: Width = 64
     growth_rate: Width = 32
     blocks: tuple[Width, ...] = Field(default=(6, 12, 24, 16), min_length=1, max_length=8)
+    bottleneck: int = Field(default=4, ge=1, le=64)
+    """Width of a layer's 1x1 convolution, in growth rates."""
     groups: int = Field(default=8, ge=1)
 
 

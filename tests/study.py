@@ -230,7 +230,7 @@ class Direct:
 def conducting(
     study: Study, tamper: Tamper = lambda _, reply: reply
 ) -> Iterator[tuple[EmbeddedFederation, Callable[[], RunState], list[Facts]]]:
-    """Lend an open study, what runs it to its end through a tampered exchange, and what was seen."""
+    """Lend an open study, what runs it through a tampered exchange, and what was seen."""
     seen: list[Facts] = []
     with ExitStack() as stack:
         embedded = stack.enter_context(study.opened())

@@ -1,7 +1,9 @@
 """The spool: one round's updates on disk, so that memory does not grow with the number of sites.
 
-* An update is there when its envelope is; arrays without one are the rest of a crash and are
-  ignored.
+* It is not put on disk before it counts: a node keeps its reply for good and gives the same bytes
+  again. Whoever takes a round up after a crash compares the spool with what was signed and drops
+  what does not match.
+* An update is there when both its files are; one alone is the rest of a crash and is ignored.
 * What is there is never replaced; clearing it is the only way back.
 * Sites are listed in name order, whatever the order of arrival.
 * Values are read in parts; no more than one part of one site is in memory for it.
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import CheckpointDamaged
-from schemas.files import sync_folder, write_durably
+from schemas.files import sync_folder
 from schemas.names import SiteName
 from schemas.update import Update
 from schemas.wire.arrays import header
@@ -42,26 +44,29 @@ class Spool:
     def put(
         self, site: SiteName, update: Update, envelope: bytes, body: bytes | memoryview
     ) -> None:
-        """Write one checked update durably; the same envelope again changes nothing.
-
-        The arrays are on disk before the envelope, so a crash between them leaves an update that is
-        not there.
-        """
+        """Write one checked update; the same envelope again changes nothing."""
         if update.site != site:
             message = f"an update of {update.site} cannot stand for {site}"
             raise ValueError(message)
         stored = self._file(site, "envelope")
-        if stored.exists():
+        if site in self.sites():
             if stored.read_bytes() != envelope:
                 message = f"another update of {site} is already in this round's spool"
                 raise ValueError(message)
             return
-        write_durably(self._file(site, "arrays"), body)
-        write_durably(stored, envelope)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._file(site, "arrays").write_bytes(body)
+        stored.write_bytes(envelope)
+
+    def drop(self, site: SiteName) -> None:
+        """Forget one site's update; the envelope goes first."""
+        self._file(site, "envelope").unlink(missing_ok=True)
+        self._file(site, "arrays").unlink(missing_ok=True)
 
     def sites(self) -> tuple[SiteName, ...]:
         """List the sites whose updates are here, in name order."""
-        return tuple(sorted(path.stem for path in self.folder.glob("*.envelope")))
+        names = (path.stem for path in self.folder.glob("*.envelope"))
+        return tuple(sorted(site for site in names if self._file(site, "arrays").exists()))
 
     def envelope(self, site: SiteName) -> bytes:
         """Return the signed envelope that came."""

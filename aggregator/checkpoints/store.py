@@ -48,32 +48,11 @@ class CheckpointStore:
 
     folder: Path
 
-    def keep(self, layout: Layout, vector: Vector) -> Digest:
-        """Store a model or another vector of its layout, and return the digest of its bytes.
-
-        Raises:
-            ArraysRefused: a value is not finite.
-        """
-        return self.keep_arrays(written(layout, vector))
-
     def keep_arrays(self, content: bytes | bytearray) -> Digest:
         """Store the bytes of arrays that were checked already, such as a plan's initial ones."""
         digest = digest_of(memoryview(content))
         self._write(digest, "safetensors", memoryview(content))
         return digest
-
-    def put(self, manifest: CheckpointManifest, layout: Layout, vector: Vector) -> Digest:
-        """Store a model, then its manifest, and return the manifest's digest.
-
-        Raises:
-            ArraysRefused: a value is not finite.
-        """
-        content = written(layout, vector)
-        if digest_of(memoryview(content)) != manifest.arrays:
-            message = "the manifest names other arrays"
-            raise ValueError(message)
-        self.keep_arrays(content)
-        return self.describe(manifest)
 
     def describe(self, manifest: CheckpointManifest) -> Digest:
         """Store the manifest of a model that is kept already, and return the manifest's digest."""

@@ -21,7 +21,7 @@ def init(
     Example: aggregator init --home /srv/federation --name chest-study
     """
     config = make_home(home, federation=name)
-    with opened(home, command="init"):
+    with opened(home, command="init", new=True):
         root = SigningKey.load(AggregatorHome(home).root_key).public
     if json:
         say_json({"federation": config.federation, "root_key": root})

@@ -50,7 +50,7 @@ class GridExchange:
     ) -> Iterator[tuple[SiteName, Packet | None]]:
         """Yield each site's reply as it comes; None when it failed, is absent or is late.
 
-        A pause grows to a hundredth of the time waited so far: waiting adds 1 % to the work of
+        A pause grows to half a hundredth of the time waited so far: it adds 0.5 % to the work of
         the nodes.
         """
         moved = time.monotonic()
@@ -72,7 +72,7 @@ class GridExchange:
                 self._pause(time.monotonic(), since=moved, end=request.end)
 
     def _pause(self, now: float, *, since: float, end: float) -> None:
-        pause = min(max(self.shortest_pause_s, (now - since) / 100), LONGEST_PAUSE_S)
+        pause = min(max(self.shortest_pause_s, (now - since) / 200), LONGEST_PAUSE_S)
         time.sleep(max(0.0, min(pause, end - now)))
 
     def _pushed(self, request: _Request, sites: Sequence[SiteName]) -> dict[SiteName, str]:

@@ -13,10 +13,10 @@ from aggregator.runs import started
 from aggregator.runs import stored as stored_run
 from deployment.embedded.federation import EmbeddedFederation, opened
 from deployment.material import read_material
-from deployment.outcome import RoundOutcome, round_outcomes
+from deployment.outcome import RoundOutcome, forecast_refusals, round_outcomes
 from schemas.audit.events import Facts, RoundMoved, VerdictGiven
 from schemas.command_line import say_json, say_refusal
-from schemas.errors import NothingAccepted
+from schemas.errors import InputRefused, NothingAccepted
 from schemas.names import Name
 from schemas.plan import TrainingPlan
 
@@ -49,7 +49,12 @@ def run(
     with opened(aggregator, node) as federation:
         for error in federation.left_out:
             say_refusal(error)
+        for line in forecast_refusals(federation.nodes, material.plan):
+            typer.echo(f"warning: {line}", err=True)
         name = resume or started(federation.federation, material)
+        if stored_run(federation.federation, name)[0] != material.plan:
+            message = "run refused: it is of another plan than the one named"
+            raise InputRefused(message, next_step="name the plan that the run was started with")
         outcomes = conducted(federation, material.plan, name)
         _, state = stored_run(federation.federation, name)
     if json:

@@ -26,7 +26,7 @@ def init(
     paths = NodeHome(home)
     write_durably(paths.policy, DEFAULT_POLICY.encode())
     ledger.create(paths.ledger)
-    with opened(home, command="init") as node:
+    with opened(home, command="init", new=True) as node:
         key = node.key.public
     if json:
         say_json({"site": config.site, "key": key})

@@ -103,13 +103,13 @@ def open_cohort(store: Path, contract: Digest) -> Cohort:
     shape = (len(manifest.rows), manifest.height, manifest.width)
     if pixels.dtype != np.float32 or pixels.shape != shape:
         raise _changed("pixels of another shape")
-    if _digest_of_file(folder / PIXELS) != manifest.pack:
+    if _digest_while_unchanged(folder / PIXELS, _state_of(folder / PIXELS)) != manifest.pack:
         raise _changed("other pixels than the manifest names")
     return Cohort(agreed, manifest, digest, examination.findings, pixels)
 
 
 # A node opens its cohort for every request; reading a manifest of a thousand rows again would cost
-# it more than the rest of the round. Equal bytes give equal records, so what is kept cannot go stale.
+# it more than the rest of the round. Equal bytes give equal records: nothing kept goes stale.
 _contract = lru_cache(maxsize=8)(DataContract.from_canonical)
 _manifest = lru_cache(maxsize=8)(DatasetManifest.from_canonical)
 _examination = lru_cache(maxsize=8)(Examination.from_canonical)
@@ -176,6 +176,17 @@ def seal_pixels(path: Path) -> Digest:
     with path.open("rb") as file:
         os.fchmod(file.fileno(), 0o600)
         os.fsync(file.fileno())
+    return _digest_of_file(path)
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """Say what any write to a file moves; nobody but the system sets the change time."""
+    found = path.stat()
+    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+@lru_cache(maxsize=8)
+def _digest_while_unchanged(path: Path, _state: tuple[int, ...]) -> Digest:
     return _digest_of_file(path)
 
 

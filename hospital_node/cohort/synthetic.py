@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HOSPITALS", "SyntheticSite", "write_site"]
 
-IMAGES_PER_PATIENT = (0.45, 0.30, 0.15, 0.10)
+IMAGES_PER_PATIENT = (0.60, 0.25, 0.10, 0.05)
 """The probability of one, two, three and four images."""
 SHOWN = 0.9
 """The probability that an image of an affected patient shows the lesion."""
@@ -77,7 +77,7 @@ class SyntheticSite:
 HOSPITALS = (
     SyntheticSite(
         name="northgate",
-        patients=240,
+        patients=360,
         prevalence=0.40,
         rows=128,
         columns=128,
@@ -92,7 +92,7 @@ HOSPITALS = (
     ),
     SyntheticSite(
         name="eastfield",
-        patients=200,
+        patients=300,
         prevalence=0.52,
         rows=144,
         columns=128,
@@ -107,7 +107,7 @@ HOSPITALS = (
     ),
     SyntheticSite(
         name="southbank",
-        patients=180,
+        patients=270,
         prevalence=0.46,
         rows=96,
         columns=96,
@@ -122,7 +122,7 @@ HOSPITALS = (
     ),
     SyntheticSite(
         name="westhill",
-        patients=160,
+        patients=240,
         prevalence=0.56,
         rows=112,
         columns=128,

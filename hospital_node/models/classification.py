@@ -69,6 +69,7 @@ def densenet(spec: DenseNet) -> nn.Module:
             init_features=spec.initial_features,
             growth_rate=spec.growth_rate,
             block_config=spec.blocks,
+            bn_size=spec.bottleneck,
             act=("relu", {"inplace": False}),
             norm=("group", {"num_groups": spec.groups}),
         )

@@ -40,6 +40,7 @@ from schemas.network import (
     Unet,
 )
 from schemas.wire.arrays import Arrays
+from schemas.wire.layout import ArraySpec, Layout
 
 Features: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -107,6 +108,14 @@ def admitted(module: nn.Module) -> nn.Module:
         message = f"network refused: {fault}; only named float32 parameters may change"
         raise InvalidRecord(message, next_step="name another network in the plan")
     return module.eval()
+
+
+def trainable_layout(module: nn.Module) -> Layout:
+    """Describe the trainable parameters, without copying them."""
+    return tuple(
+        ArraySpec(name=name, shape=tuple(value.shape))
+        for name, value in sorted(module.named_parameters())
+    )
 
 
 def trainable_arrays(module: nn.Module) -> dict[str, NDArray[np.float32]]:

@@ -17,6 +17,7 @@ from hospital_node.training.objective import Objective
 
 SLACK = 1e-5
 """Relative room below C for the rounding of float32 norms and sums."""
+_NORM_BLOCK = 2**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,18 @@ def trainable(module: nn.Module) -> list[nn.Parameter]:
     return [value for value in module.parameters() if value.requires_grad]
 
 
+def norms_of(rows: Tensor) -> Tensor:
+    """Return the L2 norm of each row in float64, summed in blocks.
+
+    One float32 sum over a million values falls short by more than the room that is left below C.
+    """
+    blocks = [
+        torch.linalg.vector_norm(block, dim=1).double() for block in rows.split(_NORM_BLOCK, dim=1)
+    ]
+    found: Tensor = torch.stack(blocks, 1).norm(dim=1)
+    return found
+
+
 def factors_of(norms: Tensor, bound: float) -> Tensor:
     """Return what each patient's gradient is multiplied by: 0 where the norm is not finite."""
     factors = (bound * (1.0 - SLACK) / norms).clamp(max=1.0)
@@ -68,9 +81,12 @@ def factors_of(norms: Tensor, bound: float) -> Tensor:
 def clipped(totals: Sequence[Tensor], bound: float) -> Sums:
     """Clip and add up patients' gradients [patients, ...], given for each parameter."""
     rows = [total.flatten(1) for total in totals]
-    norms = torch.stack([torch.linalg.vector_norm(row, dim=1) for row in rows], 1).norm(dim=1)
+    norms = torch.stack([norms_of(row) for row in rows], 1).norm(dim=1)
     finite = norms.isfinite()
     if not finite.all():
         rows = [torch.where(finite[:, None], row, 0.0) for row in rows]
     factors = factors_of(norms, bound)
-    return [(factors @ row).view(total.shape[1:]) for row, total in zip(rows, totals, strict=True)]
+    return [
+        (factors.to(row.dtype) @ row).view(total.shape[1:])
+        for row, total in zip(rows, totals, strict=True)
+    ]

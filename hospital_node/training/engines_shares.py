@@ -15,7 +15,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from hospital_node.training.engines_clipping import by_patient
+from hospital_node.training.engines_clipping import by_patient, norms_of
 
 _CANCELLING = 16.0
 _FEW_POSITIONS = 32
@@ -40,7 +40,7 @@ class Share:
 def made(value: nn.Parameter, gradients: Tensor) -> Share:
     """Take gradients that are there, [patients, ...]."""
     rows = gradients.flatten(1)
-    squares = torch.linalg.vector_norm(rows, dim=1).double().square()
+    squares = norms_of(rows).square()
     return Share(value, squares, lambda factors: (factors @ rows).view_as(value))
 
 

@@ -72,8 +72,8 @@ def test_a_run_walks_the_table_and_ends_with_an_accepted_model(tmp_path: Path) -
 
 
 def test_every_move_of_a_run_is_in_the_table() -> None:
-    ends = {"accepted", "rolled-back", "provisional", "abandoned"}
-    assert all(EDGES[end] == ("opened",) for end in ends)
+    assert EDGES["accepted"] == EDGES["rolled-back"] == ("opened",)
+    assert EDGES["provisional"] == EDGES["abandoned"] == ("opened",)
     assert {target for targets in EDGES.values() for target in targets} == set(EDGES)
 
 
@@ -139,7 +139,10 @@ FAULTS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "huge": (lambda update, vector: (update, vector + np.float32(1e30)), "norm"),
     "too long": (lambda update, vector: (update, np.append(vector, vector[:1])), "layout"),
     "too short": (lambda update, vector: (update, vector[:-1]), "layout"),
-    "another round": (lambda one, vector: (one.model_copy(update={"round": 7}), vector), "envelope"),
+    "another round": (
+        lambda one, vector: (one.model_copy(update={"round": 7}), vector),
+        "envelope",
+    ),
     "another run": (lambda one, vector: (one.model_copy(update={"run": "x"}), vector), "envelope"),
     "another plan": (
         lambda one, vector: (one.model_copy(update={"plan": digest_of(b"")}), vector),
@@ -316,10 +319,44 @@ def test_a_run_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_second_run_continues_every_ledger(tmp_path: Path) -> None:
-    study = made(tmp_path, private=True, rounds=1, evaluation={"rounds": [1], "noise_multiplier": 3.0})
+    study = made(
+        tmp_path, private=True, rounds=1, evaluation={"rounds": [1], "noise_multiplier": 3.0}
+    )
     figures = []
     for _ in range(2):
         study.conducted()
         with Ledger(tmp_path / "east" / "ledger.sqlite") as ledger:
             figures.append(ledger.spent("train", delta=1e-4).rdp)
     assert 0 < figures[0] < figures[1]
+
+
+LOSSES: dict[str, Callable[[Path], object]] = {
+    "arrays cut short": lambda file: file.write_bytes(file.read_bytes()[:-4]),
+    "arrays changed": lambda file: file.write_bytes(file.read_bytes()[:-1] + b"\x7f"),
+    "arrays gone": lambda file: file.unlink(),
+    "envelope gone": lambda file: file.with_suffix(".envelope").unlink(),
+    "envelope changed": lambda file: file.with_suffix(".envelope").write_bytes(b"{}"),
+}
+
+
+@pytest.mark.parametrize("phase", ["collected", "screened"])
+@pytest.mark.parametrize("story", LOSSES)
+def test_an_update_that_a_crash_cost_the_spool_is_asked_for_again(
+    tmp_path: Path, story: str, phase: str
+) -> None:
+    study = made(tmp_path, rounds=1, evaluation={"rounds": [1]})
+    undisturbed = study.conducted().accepted.arrays
+
+    def cut(facts: Facts) -> None:
+        if isinstance(facts, RoundMoved) and facts.target == phase:
+            raise PowerCutError
+
+    with study.opened() as embedded:
+        name = study.started(embedded.federation)
+        with pytest.raises(PowerCutError):
+            conduct(embedded.federation, name, Direct(embedded.nodes), cut)
+        spool = study.aggregator / "runs" / name / "spool" / "000001"
+        LOSSES[story](spool / "north.arrays")
+        state = conduct(embedded.federation, name, Direct(embedded.nodes), lambda _: None)
+        assert state.accepted.arrays == undisturbed
+        assert [one.site for one in state.sources] == ["east", "north", "west"]

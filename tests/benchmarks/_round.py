@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 
 import aggregator.config
+import aggregator.federation
 import hospital_node.config
+import hospital_node.node
 from aggregator.runs import Material
 from hospital_node.cohort.store import PIXELS, place, seal_pixels, workshop
 from hospital_node.config import NodeHome
@@ -97,11 +99,15 @@ def homes(folder: Path, *, rounds: int) -> Homes:
     contract = _contract()
     plan = _plan(contract, initial, rounds=rounds)
     aggregator.config.make_home(folder / "aggregator", federation="benchmark")
+    with aggregator.federation.opened(folder / "aggregator", new=True):
+        pass
     for number, site in enumerate(SITES):
         home = NodeHome(folder / site)
         hospital_node.config.make_home(home.root, site=site)
         write_durably(home.policy, DEFAULT_POLICY.encode())
         ledger.create(home.ledger)
+        with hospital_node.node.opened(home.root, new=True):
+            pass
         _store_cohort(home, contract, seed=number)
         approval = Approval(
             plan=plan.digest, approver="benchmark", approved=now(), without_privacy=True
@@ -115,7 +121,8 @@ def _store_cohort(home: NodeHome, contract: DataContract, *, seed: int) -> None:
     """Store random images as an ingested cohort; a tenth more are validation images."""
     count = IMAGES + IMAGES // 10
     generator = np.random.default_rng(seed)
-    pixels = generator.standard_normal((count, SIDE, SIDE), dtype=np.float32)
+    drawn = generator.standard_normal((count, SIDE, SIDE), dtype=np.float32)
+    pixels = drawn[np.argsort([digest_of(one.tobytes()) for one in drawn])]
     rows = [
         ImageRow(
             image=digest_of(one.tobytes()),

@@ -1,5 +1,6 @@
 """The promises of hospital_node/session.py, one by one, against a node with real DICOM."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -275,3 +276,10 @@ def test_a_request_that_returns_another_journals_head_is_refused(tmp_path: Path)
             head = one.embedded.nodes[site].journal.head()
             found = one.asked(heads={"east": head})
             assert getattr(found, "code", None) == code
+
+
+def test_a_home_whose_journal_is_gone_is_not_begun_anew(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    shutil.rmtree(study.nodes["east"] / "journal")
+    for _ in range(2):
+        ingest(study, "east", expect=7)

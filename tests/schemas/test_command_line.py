@@ -7,7 +7,6 @@ import typer
 
 from schemas import errors
 from schemas.command_line import run, say_json
-from schemas.errors import FederationError
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -55,8 +54,7 @@ def test_a_result_is_one_line_of_json_on_standard_output(
 def test_a_refusal_is_a_paragraph_and_a_next_step_on_standard_error(
     capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
-    refusal: type[FederationError] = getattr(errors, kind)
-    assert run(app, ["refuse", kind]) == refusal.exit_status
+    assert run(app, ["refuse", kind]) == getattr(errors, kind).exit_status
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err == (

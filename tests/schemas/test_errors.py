@@ -38,12 +38,9 @@ def test_every_refusal_is_drawn() -> None:
 
 def test_a_budget_says_what_was_what_would_be_and_what_may_be() -> None:
     refused = BudgetExceeded(before=3.1021, after=8.4469, limit=8.0, delta=1e-5)
-    assert (
-        refused.message
-        == str(refused)
-        == (
-            "round refused: epsilon would rise from 3.102 to 8.447, over the limit 8.000 (delta=1e-05)"
-        )
+    assert str(refused) == refused.message
+    assert refused.message == (
+        "round refused: epsilon would rise from 3.102 to 8.447, over the limit 8.000 (delta=1e-05)"
     )
     assert "hospital-node policy limit" in refused.next_step
     assert (refused.before, refused.after, refused.limit) == (3.1021, 8.4469, 8.0)

@@ -67,6 +67,14 @@ def test_files_that_do_not_add_up_are_refused() -> None:
         manifest([row(1, 1, "train")], read=2)
 
 
+def test_rows_in_another_order_are_refused() -> None:
+    rows = sorted([row(1, 1, "train"), row(2, 2, "train")], key=lambda one: one.image)
+    fields = manifest(rows, read=2).model_dump()
+    DatasetManifest.model_validate(fields)
+    with pytest.raises(ValidationError, match="rows are not sorted by image digest"):
+        DatasetManifest.model_validate({**fields, "rows": tuple(reversed(fields["rows"]))})
+
+
 def test_a_patient_in_both_parts_is_refused_without_the_pseudonym() -> None:
     with pytest.raises(ValidationError, match="a patient stands in both parts") as refused:
         manifest([row(1, 7, "train"), row(2, 7, "validation")], read=2)

@@ -11,11 +11,18 @@ ZERO = "sha256:" + "0" * 64
 
 def cohort(**parts: str) -> DatasetManifest:
     rows = tuple(
-        ImageRow(image=ZERO, patient=f"{int(name[1:]):032x}", part=part, label=0)  # type: ignore[arg-type]  # a story's word
+        ImageRow(image=ZERO, patient=f"{int(name[1:]):032x}", part=part, label=0)  # type: ignore[arg-type]
         for name, part in sorted(parts.items())
     )
     return DatasetManifest(
-        site="a", contract=ZERO, pack=ZERO, height=1, width=1, read=len(rows), rows=rows, not_used=()
+        site="a",
+        contract=ZERO,
+        pack=ZERO,
+        height=1,
+        width=1,
+        read=len(rows),
+        rows=rows,
+        not_used=(),
     )
 
 

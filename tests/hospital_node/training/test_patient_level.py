@@ -93,6 +93,13 @@ def test_many_patients_do_not_blur_the_bound_by_rounding() -> None:
     assert float(moved.norm()) <= 0.25 * (1 + 1e-5)
 
 
+def test_a_large_gradient_is_not_underestimated_by_rounding() -> None:
+    network = linear_network(3_000_000)
+    examples = examples_for(network, [1])
+    found = clipped_sum(network, examples, 0.25)
+    assert 0.25 * (1 - 2e-5) <= float(found.norm()) <= 0.25
+
+
 @settings(max_examples=50)
 @given(images=st.lists(st.integers(1, 12), max_size=20), most=st.integers(1, 20))
 def test_chunks_hold_every_image_once_and_patients_whole(images: Sequence[int], most: int) -> None:

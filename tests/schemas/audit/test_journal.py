@@ -1,31 +1,19 @@
-"""What was appended stays, what was changed is found, and a crash costs nothing acknowledged."""
+"""What was appended stays, and what was changed is found."""
 
-import os
-import resource
-import shutil
-import signal
 import stat
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from schemas.audit.events import Facts, Settled
-from schemas.audit.journal import Journal, read_events, verified
+from schemas.audit.journal import read_events, verified
 from schemas.audit.merkle import grown
 from schemas.base import Record
 from schemas.errors import JournalDamaged
 from schemas.names import Text
 from schemas.wire.keys import SigningKey
+from tests.schemas.audit.logs import KEY, ORIGIN, fact, journal, numbers, size_of, written
 
-ROOT = Path(__file__).resolve().parents[3]
-ORIGIN = "site/east"
-KEY = SigningKey.generate()
-MOMENT = "2026-11-20T09:08:07.006Z"
 DIFFER = "journal refused: found events that differ from the signed tree head"
 
 
@@ -33,36 +21,6 @@ class Detail(Record):
     """What stays at the site."""
 
     reason: Text
-
-
-def fact(number: int) -> Facts:
-    return Settled(request=f"request-{number}", outcome="committed")
-
-
-@contextmanager
-def journal(folder: Path, *, key: SigningKey = KEY, origin: str = ORIGIN) -> Iterator[Journal]:
-    """A journal, sealed and closed at the end."""
-    opened = Journal(folder, origin=origin, key=key, clock=lambda: MOMENT)
-    try:
-        yield opened
-    finally:
-        opened.close()
-
-
-def written(folder: Path, count: int = 3) -> Path:
-    """A sealed journal of some events."""
-    with journal(folder) as log:
-        for number in range(count):
-            log.append(fact(number))
-    return folder
-
-
-def numbers(folder: Path) -> list[int]:
-    """The numbers of the facts, in order; the sequence is checked on the way."""
-    events = list(read_events(folder))
-    assert [one.sequence for one in events] == list(range(len(events)))
-    facts = [one.facts for one in events]
-    return [int(one.request[8:]) for one in facts if isinstance(one, Settled)]
 
 
 def found_by_both(folder: Path, message: str = DIFFER) -> None:
@@ -80,10 +38,6 @@ def found_by_both(folder: Path, message: str = DIFFER) -> None:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-
-
-def size_of(folder: Path) -> int:
-    return verified(folder, origin=ORIGIN, key=KEY.public).size
 
 
 def test_a_journal_goes_on_where_it_was_left(tmp_path: Path) -> None:
@@ -118,46 +72,6 @@ def test_an_event_is_read_by_others_before_the_head_is_signed(tmp_path: Path) ->
 def test_a_new_journal_has_a_signed_head_before_its_first_event(tmp_path: Path) -> None:
     with journal(tmp_path / "journal"):
         assert size_of(tmp_path / "journal") == 0
-
-
-def crashed(folder: Path, *, sealed: int, unsealed: int) -> Path:
-    """What stands on disk when the owner dies after some events beyond the head."""
-    with journal(folder / "alive") as log:
-        for number in range(sealed):
-            log.append(fact(number))
-        log.seal()
-        for number in range(sealed, sealed + unsealed):
-            log.append(fact(number))
-        return shutil.copytree(folder / "alive", folder / "crashed")
-
-
-@pytest.mark.parametrize(("sealed", "unsealed"), [(0, 1), (0, 3), (1, 1), (2, 3), (3, 0)])
-def test_events_beyond_the_head_are_kept_and_signed_next_time(
-    tmp_path: Path, sealed: int, unsealed: int
-) -> None:
-    folder = crashed(tmp_path, sealed=sealed, unsealed=unsealed)
-    assert size_of(folder) == sealed
-    count = sealed + unsealed
-    with journal(folder) as log:
-        log.append(fact(count))
-    assert numbers(folder) == list(range(count + 1))
-    assert size_of(folder) == count + 1
-
-
-def test_a_torn_last_line_is_dropped_wherever_it_tore(tmp_path: Path) -> None:
-    folder = crashed(tmp_path, sealed=1, unsealed=2)
-    path, head = folder / "events.jsonl", (folder / "head").read_bytes()
-    whole = path.read_bytes()
-    last = whole.rindex(b"\n", 0, -1) + 1
-    for end in range(last, len(whole)):
-        path.write_bytes(whole[:end])
-        (folder / "head").write_bytes(head)
-        assert numbers(folder) == [0, 1]
-        with journal(folder):
-            assert path.read_bytes() == whole[:last], end
-    with journal(folder) as log:
-        log.append(fact(2))
-    assert path.read_bytes() == whole
 
 
 def test_a_sealed_line_that_tore_is_found_and_left_as_it_is(tmp_path: Path) -> None:
@@ -276,67 +190,3 @@ def test_private_details_are_committed_to_and_can_be_erased(tmp_path: Path) -> N
         log.append(fact(3))
     assert size_of(tmp_path) == 4
     assert numbers(tmp_path) == [0, 1, 2, 3]
-
-
-def test_what_a_full_disk_cuts_short_is_taken_back(tmp_path: Path) -> None:
-    path = written(tmp_path) / "events.jsonl"
-    whole = path.read_bytes()
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with journal(tmp_path) as log:
-        for room in (0, 1, 100):
-            resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + room, before[1]))
-            try:
-                with pytest.raises(OSError, match="File too large"):
-                    log.append(fact(3))
-            finally:
-                resource.setrlimit(resource.RLIMIT_FSIZE, before)
-            assert path.read_bytes() == whole
-        log.append(fact(3))
-    signal.signal(signal.SIGXFSZ, ignored)
-    assert numbers(tmp_path) == [0, 1, 2, 3]
-    assert size_of(tmp_path) == 4
-
-
-WRITER = """
-import sys
-from itertools import count
-from pathlib import Path
-from schemas.audit.events import Settled
-from schemas.audit.journal import Journal
-from schemas.wire.keys import SigningKey
-folder = Path(sys.argv[1])
-key = SigningKey.load(folder / "signing")
-log = Journal(
-    folder / "journal", origin="site/east", key=key, clock=lambda: "2026-11-20T09:08:07.006Z"
-)
-for number in count(sum(1 for _ in log.events())):
-    log.append(Settled(request=f"request-{number}", outcome="committed"))
-    print(number, flush=True)
-    if number % 5 == 4:
-        log.seal()
-"""
-
-
-def test_a_killed_owner_loses_nothing_acknowledged(tmp_path: Path) -> None:
-    KEY.save(tmp_path / "signing")
-    told = -1
-    for appended in (1, 3, 12):
-        with subprocess.Popen(  # noqa: S603 - our own text
-            [sys.executable, "-c", WRITER, str(tmp_path)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
-            assert process.stdout is not None
-            for _ in range(appended):
-                process.stdout.readline()
-            os.kill(process.pid, signal.SIGKILL)
-            told += appended
-            told = max([told, *(int(line) for line in process.stdout if line.endswith("\n"))])
-        folder = tmp_path / "journal"
-        assert size_of(folder) <= told + 2
-        with journal(folder) as log:
-            assert [one.sequence for one in log.events()][: told + 1] == list(range(told + 1))
-        told = numbers(folder)[-1]
-        assert size_of(folder) == told + 1
