@@ -66,7 +66,8 @@ def norms_of(rows: Tensor) -> Tensor:
     One float32 sum over a million values falls short by more than the room that is left below C.
     """
     blocks = [
-        torch.linalg.vector_norm(block, dim=1).double() for block in rows.split(_NORM_BLOCK, dim=1)
+        torch.linalg.vector_norm(block, dim=1).double()
+        for block in torch.split(rows, _NORM_BLOCK, dim=1)
     ]
     found: Tensor = torch.stack(blocks, 1).norm(dim=1)
     return found
