@@ -71,17 +71,11 @@ def whole_home(now: NodeHome, then: NodeHome) -> None:
     shutil.copytree(then.root, now.root)
 
 
-def fresh_journal(now: NodeHome, then: NodeHome) -> None:
-    del then
-    shutil.rmtree(now.journal)
-
-
 STORIES: dict[str, tuple[Callable[[NodeHome, NodeHome], None], bytes]] = {
     "the ledger alone": (ledger_alone, b"the ledger does not"),
     "the journal alone": (journal_alone, b"a journal of fewer than the"),
     "ledger and journal together": (both, b"a journal of fewer than the"),
     "the whole home": (whole_home, b"a journal of fewer than the"),
-    "the journal deleted": (fresh_journal, b"a journal of fewer than the"),
 }
 
 
