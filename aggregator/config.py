@@ -1,11 +1,13 @@
 """The aggregator's home directory: what stands where, and how it comes into being.
 
 aggregator.toml  the federation's name; written once
-keys/            root key (signs the roster) and service key (signs requests and the journal),
-mode 0600 roster.json      who has joined, signed by the root key checkpoints/     models by
-digest, and their registry runs/            one folder for each run: plan, states, requests, spool
+keys/            root key (signs the roster) and service key (signs requests), mode 0600
+roster.json      who has joined, signed by the root key
+checkpoints/     models by digest, and their registry
+runs/            one folder for each run: plan, states, requests, spool
 heads/           the newest journal head that each site sent with a release
-journal/         the audit log reports/         reports by run
+journal/         the audit log
+reports/         reports by run
 """
 
 from dataclasses import dataclass
@@ -93,9 +95,8 @@ def make_home(root: Path, *, federation: str) -> AggregatorConfig:
         HomeRefused: the directory holds something already.
     """
     try:
-        config = AggregatorConfig.from_toml(
-            _AGGREGATOR_TOML.format(federation=federation.replace('"', ""))
-        )
+        config = AggregatorConfig.from_toml(_AGGREGATOR_TOML.format(federation=federation))
+        _refuse_rewritten(config.federation, federation)
     except InvalidRecord:
         message = "federation name refused: 1 to 127 letters, digits, '.', '-' and '_' are allowed"
         raise InputRefused(message, next_step="choose a shorter or plainer --name") from None
@@ -112,6 +113,12 @@ def make_home(root: Path, *, federation: str) -> AggregatorConfig:
     write_durably(home.roster, signed(roster, root_key))
     write_durably(home.config, _AGGREGATOR_TOML.format(federation=config.federation).encode())
     return config
+
+
+def _refuse_rewritten(read: str, given: str) -> None:
+    if read != given:
+        message = "a name that TOML reads otherwise"
+        raise InvalidRecord(message)
 
 
 def load_config(home: AggregatorHome) -> AggregatorConfig:

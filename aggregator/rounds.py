@@ -346,5 +346,8 @@ def _quorum_lost(run: Run, state: RunState) -> QuorumLost:
         f"round {state.round} abandoned: {len(state.sources)} usable updates came, "
         f"the plan needs {needed}; the accepted model of round {state.accepted.round} stands"
     )
-    next_step = "see the refusals in the journal, then go on: consilium run PLAN --resume RUN …"
+    next_step = (
+        "read which sites refused: aggregator audit report --home DIR; "
+        f"then go on: consilium run PLAN --resume {state.run} …"
+    )
     return QuorumLost(message, next_step=next_step)

@@ -140,7 +140,8 @@ def stored(federation: Federation, name: Name) -> tuple[TrainingPlan, RunState]:
     """
     folder = federation.home.runs / name
     path = folder / "plan.json"
-    state = StateFile(folder / "states.jsonl").last() if path.exists() else None
+    known_here = name in run_names(federation)
+    state = StateFile(folder / "states.jsonl").last() if known_here else None
     if state is None:
         known = ", ".join(run_names(federation)[-5:]) or "none"
         message = f"run refused: there is no run of this name here; the last ones are: {known}"
@@ -151,7 +152,9 @@ def stored(federation: Federation, name: Name) -> tuple[TrainingPlan, RunState]:
 def run_names(federation: Federation) -> list[Name]:
     """List the runs, oldest first."""
     folder = federation.home.runs
-    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    if not folder.exists():
+        return []
+    return sorted(path.name for path in folder.iterdir() if (path / "states.jsonl").exists())
 
 
 def refuse_unready(federation: Federation, material: Material) -> None:

@@ -115,7 +115,8 @@ def make_home(root: Path, *, site: str) -> NodeConfig:
         HomeRefused: the directory holds something already.
     """
     try:
-        config = NodeConfig.from_toml(_NODE_TOML.format(site=site.replace('"', "")))
+        config = NodeConfig.from_toml(_NODE_TOML.format(site=site))
+        _refuse_rewritten(config.site, site)
     except InvalidRecord:
         message = "site name refused: 1 to 63 letters, digits, - and _ are allowed"
         raise InputRefused(message, next_step="choose a shorter or plainer --site") from None
@@ -127,6 +128,12 @@ def make_home(root: Path, *, site: str) -> NodeConfig:
     write_durably(home.pseudonym_key, secrets.token_bytes(_PSEUDONYM_KEY_BYTES), mode=0o600)
     write_durably(home.config, _NODE_TOML.format(site=config.site).encode())
     return config
+
+
+def _refuse_rewritten(read: str, given: str) -> None:
+    if read != given:
+        message = "a name that TOML reads otherwise"
+        raise InvalidRecord(message)
 
 
 def load_config(home: NodeHome) -> NodeConfig:

@@ -39,7 +39,7 @@ class Node:
     journal: Journal
     clock: Callable[[], Moment]
     warm: dict[str, object] = field(default_factory=dict)
-    """What was costly to open, by digest: cohorts and the fixed features over them."""
+    """What was costly to open, by digest: networks, and the examples that they are fed."""
 
     @property
     def cohort_folder(self) -> Path:

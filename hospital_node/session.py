@@ -1,13 +1,14 @@
 """One round at a hospital: the page to read for what this node promises.
 
- 1. The request is signed by the aggregator of the joined federation, names this site, its arrays
- are the named ones, and the journal head that it returns is of this journal's own past. 2. A
- request answered before gets the stored reply's very bytes; nothing is trained or charged again. 3.
- A person here approved the plan by its digest; the node uses its own copy of the plan. 4. The
- cohort is the one that was ingested, under the plan's contract. 5. Ledger and journal are of one
- state, and privacy is charged to the ledger, on disk, before the work touches a patient's image. 6.
- The reply is signed, and stored whole, before it leaves; then the charge is final. 7. Any no is a
- signed refusal with a coarse code; its reason stays in this hospital's journal.
+1. The request is signed by the aggregator of the joined federation and names this site; its arrays
+   are the named ones, and the journal head that it returns is of this journal's own past.
+2. A request answered before gets the stored reply's very bytes; nothing is trained or charged.
+3. A person here approved the plan by its digest; the node uses its own copy of the plan.
+4. The cohort is the one that was ingested, under the plan's contract.
+5. Ledger and journal are of one state, and privacy is charged to the ledger, on disk, before the
+   work touches a patient's image.
+6. The reply is signed, and stored whole, before it leaves; then the charge is final.
+7. Any no is a signed refusal with a coarse code; its reason stays in this hospital's journal.
 
 A crash between two lines costs at most a charge for something that never left.
 """

@@ -139,7 +139,7 @@ def _network(node: Node, plan: TrainingPlan, cohort: Cohort) -> Network:
 
 def _examples(node: Node, network: Network, cohort: Cohort, part: Part) -> Examples:
     """Apply the network's fixed features to a part of the cohort, once."""
-    key = f"examples {network.name} {cohort.manifest.pack} {part}"
+    key = f"examples {network.name} {cohort.digest} {part}"
     examples = node.warm.get(key)
     if not isinstance(examples, Examples):
         examples = examples_of(

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import click
 import typer
 
-from schemas.errors import FederationError
+from schemas.errors import FederationError, HomeRefused
 
 INTERRUPTED = 130
 
@@ -36,13 +36,22 @@ def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     except FederationError as error:
         say_refusal(error)
         return error.exit_status
+    except OSError as error:
+        refusal = HomeRefused(
+            f"command refused: a file or folder cannot be used ({error.strerror or 'unknown'})",
+            next_step="check that it exists, that it belongs to you, and that the disk has room",
+        )
+        say_refusal(refusal)
+        return refusal.exit_status
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         result = INTERRUPTED
     if result == INTERRUPTED:  # typer turns Control-C into this result
-        sys.stderr.write("interrupted: what was saved stands, and the command can be run again\n")
+        sys.stderr.write(
+            "interrupted: what was saved stands; a run goes on with --resume and its name\n"
+        )
     return result if isinstance(result, int) else 0
 
 

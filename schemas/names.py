@@ -45,8 +45,10 @@ Version: TypeAlias = Annotated[
 ]
 """Semantic version without a suffix."""
 
-Text: TypeAlias = Annotated[str, StringConstraints(max_length=2000)]
-"""Free text for people; never parsed."""
+Text: TypeAlias = Annotated[
+    str, StringConstraints(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")
+]
+"""Free text for people, without control characters; never parsed."""
 
 Note: TypeAlias = Annotated[
     str, StringConstraints(max_length=2000, pattern=r"^[^\x00-\x09\x0b-\x1f]+$")

@@ -74,8 +74,8 @@ def privacy(source: Reading, plan: TrainingPlan, section: PrivacySection) -> Fin
         sentence = "No site has released anything yet, so no epsilon is defined."
         return _finding("privacy", "ATTENTION", sentence, BUDGET, [])
     sentence = (
-        "Every release carries the plan's patient-level privacy; the most that a site has spent "
-        f"is epsilon {most.spent.rdp:.3f} at delta {most.spent.delta:g} "
+        "Every release carries the plan's patient-level privacy; the most that a site stated with "
+        f"one is epsilon {most.spent.rdp:.3f} at delta {most.spent.delta:g} "
         f"({most.site}, {most.part} part)."
     )
     return _finding("privacy", "PASS", sentence, BUDGET, [])

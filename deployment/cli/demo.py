@@ -32,7 +32,7 @@ from deployment.outcome import (
     undefined_reasons,
 )
 from schemas.command_line import say_json, say_refusal
-from schemas.errors import FederationError, InputRefused, NothingAccepted
+from schemas.errors import FederationError, InputRefused, NothingAccepted, PeerRefused
 from schemas.plan import NoPrivacy, TrainingPlan
 
 PLANS = ("synthetic", "brain-mri", "chest-xray")
@@ -143,7 +143,7 @@ def _federated(
     nodes = [part for node in homes for part in ("--node", node)]
     try:
         shell.run(deployment.cli.app, "consilium", "run", plan, "--aggregator", home, *nodes)
-    except NothingAccepted as error:
+    except PeerRefused as error:
         say_refusal(error)
     shell.run(aggregator.cli.app, "aggregator", "audit", "report", "--home", home)
     return _outcome(home, homes, stage)
@@ -219,7 +219,8 @@ def _say(outcome: dict[str, Any], stage: Console) -> None:
         if one["verdict"] != "provisional":
             said = str(RoundOutcome.model_validate(one))
             stage.print(said, soft_wrap=True, highlight=False, markup=False)
-    stage.print(f"Report: {outcome['report']}", soft_wrap=True, highlight=False)
+    said = f"Report: {outcome['report']}"
+    stage.print(said, soft_wrap=True, highlight=False, markup=False)
 
 
 def _figure(value: float | None) -> str:

@@ -38,7 +38,7 @@ def run(
     ] = "",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Conduct a run of a plan with every silo in this process, each in its own home.
+    """Conduct a run of a plan with everybody in this process, each in a home of their own.
 
     Nodes that are not yet enrolled with the aggregator are enrolled on the spot, since one person
     holds all the homes.
@@ -55,6 +55,7 @@ def run(
         if stored_run(federation.federation, name)[0] != material.plan:
             message = "run refused: it is of another plan than the one named"
             raise InputRefused(message, next_step="name the plan that the run was started with")
+        typer.echo(f"Run {name} (if it is interrupted, go on with --resume {name})", err=True)
         outcomes = conducted(federation, material.plan, name)
         _, state = stored_run(federation.federation, name)
     if json:

@@ -1,4 +1,4 @@
-"""A whole federation in this process: every silo with its own home, the real apps between them.
+"""A whole federation in this process: every site with its own home, the real apps between them.
 
 * Whoever calls this owns all the homes, so enrolment is done on the spot: each node is handed the
   root key and roster.
@@ -24,9 +24,11 @@ from hospital_node.config import Membership
 from hospital_node.flower import client_app
 from hospital_node.node import Node
 from hospital_node.node import opened as opened_node
+from hospital_node.policy import load_policy
+from hospital_node.privacy.ledger import Ledger
 from hospital_node.session import answer
 from schemas.audit.events import Facts
-from schemas.errors import FederationError, InputRefused
+from schemas.errors import FederationError, HomeRefused, InputRefused
 from schemas.names import Name, SiteName
 from schemas.wire.packet import Packet
 
@@ -71,15 +73,18 @@ def opened(aggregator: Path, nodes: Sequence[Path]) -> Iterator[EmbeddedFederati
         found: dict[SiteName, Node] = {}
         left_out: list[FederationError] = []
         for home in nodes:
+            _refuse_twice(home, nodes)
             try:
                 node = stack.enter_context(opened_node(home, command="run"))
-                _refuse_second(node.config.site, found)
+                load_policy(node.home)
+                with Ledger(node.home.ledger):
+                    pass
                 federation.enrol(node.config.site, node.key.public)
-                found[node.config.site] = node
-            except InputRefused:
-                raise
-            except FederationError as error:
-                left_out.append(error)
+            except (FederationError, OSError, UnicodeDecodeError) as error:
+                left_out.append(_left_out(home, error))
+                continue
+            _refuse_second(node.config.site, found)
+            found[node.config.site] = node
         root, roster = federation.roster_envelope()
         membership = Membership(
             federation=federation.config.federation, root=root, roster=roster.decode()
@@ -88,9 +93,26 @@ def opened(aggregator: Path, nodes: Sequence[Path]) -> Iterator[EmbeddedFederati
             try:
                 node.join(membership)
             except FederationError as error:
-                left_out.append(error)
+                left_out.append(_left_out(node.home.root, error))
                 del found[site]
         yield EmbeddedFederation(federation, found, tuple(left_out))
+
+
+def _left_out(home: Path, error: Exception) -> FederationError:
+    """Say which home is left out, and why."""
+    if isinstance(error, FederationError):
+        return HomeRefused(
+            f"{home.name} is left out: {error.message}",
+            next_step=f"{error.next_step}; then run again with it",
+        )
+    message = f"{home.name} is left out: a file of this home cannot be read or written"
+    return HomeRefused(message, next_step="check the owner and the permissions of its files")
+
+
+def _refuse_twice(home: Path, nodes: Sequence[Path]) -> None:
+    if sum(other.resolve() == home.resolve() for other in nodes) > 1:
+        message = f"home refused: {home.name} is named twice"
+        raise InputRefused(message, next_step="name each site's home once")
 
 
 def _refuse_second(site: SiteName, found: Mapping[SiteName, Node]) -> None:

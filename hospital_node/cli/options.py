@@ -8,6 +8,9 @@ import typer
 from schemas.errors import InputRefused
 from schemas.plan import TrainingPlan
 
+MAX_NAME = 200
+"""Characters of an approver's name and role."""
+
 Home: TypeAlias = Annotated[
     Path, typer.Option("--home", help="The node's home directory.", metavar="DIR")
 ]
@@ -18,6 +21,17 @@ PlanFile: TypeAlias = Annotated[
 Approver: TypeAlias = Annotated[
     str, typer.Option("--approver", help="Name and role of the person who decides.")
 ]
+
+
+def named(approver: str) -> None:
+    """Refuse a decision of nobody.
+
+    Raises:
+        InputRefused: no name, one that is too long, or one that a terminal would not show as it is.
+    """
+    if not approver.strip() or len(approver) > MAX_NAME or not approver.isprintable():
+        message = f"approver refused: 1 to {MAX_NAME} printable characters are allowed"
+        raise InputRefused(message, next_step='name the person: --approver "NAME, ROLE"')
 
 
 def read_plan(path: Path) -> TrainingPlan:

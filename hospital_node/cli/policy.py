@@ -4,10 +4,17 @@ from typing import Annotated
 
 import typer
 
-from hospital_node.cli.options import Approver, Home, Json, PlanFile, read_plan
+from hospital_node.cli.options import Approver, Home, Json, PlanFile, named, read_plan
 from hospital_node.config import NodeHome
 from hospital_node.node import opened
-from hospital_node.policy import Approval, Limit, approve, load_policy, set_limit
+from hospital_node.policy import (
+    Approval,
+    Limit,
+    approve,
+    load_policy,
+    refuse_unsuitable,
+    set_limit,
+)
 from hospital_node.privacy.forecast import Forecast, forecast
 from hospital_node.privacy.ledger import Ledger
 from schemas.audit.events import LimitSet, PlanApproved
@@ -40,6 +47,7 @@ def approve_plan(
     Steward, DPO"
     """
     wanted = read_plan(plan)
+    named(approver)
     with opened(home, command="policy-approve") as node:
         if wanted.site(node.config.site) is None:
             message = "plan refused: it does not name this site"
@@ -59,8 +67,8 @@ def approve_plan(
             approved=node.clock(),
             without_privacy=without_privacy,
         )
-        approve(node.home, wanted, approval)
         private = isinstance(wanted.privacy, PatientPrivacy)
+        refuse_unsuitable(wanted, load_policy(node.home).limit, without_privacy=without_privacy)
         node.journal.append(
             PlanApproved(
                 plan=wanted.digest,
@@ -69,6 +77,7 @@ def approve_plan(
                 delta=ahead.delta,
             )
         )
+        approve(node.home, wanted, approval)
     if json:
         say_json({"plan": wanted.digest, "approver": approver, "refused_round": ahead.refused})
         return
@@ -88,20 +97,16 @@ def limit_epsilon(
     Example: hospital-node policy limit --home /srv/consilium --epsilon 4 --approver "A. Steward,
     DPO"
     """
+    named(approver)
+    _refuse_no_cap(epsilon, delta)
     with opened(home, command="policy-limit") as node:
         old = load_policy(node.home).limit
-        new = (
-            Limit.model_validate(
-                {
-                    "epsilon": old.epsilon if epsilon is None else epsilon,
-                    "delta": old.delta if delta is None else delta,
-                }
-            )
-            if _fits(epsilon, delta)
-            else old
+        new = Limit(
+            epsilon=old.epsilon if epsilon is None else epsilon,
+            delta=old.delta if delta is None else delta,
         )
-        set_limit(node.home, new)
         node.journal.append(LimitSet(approver=approver, epsilon=new.epsilon, delta=new.delta))
+        set_limit(node.home, new)
     typer.echo(f"The cap is epsilon {new.epsilon:g} at delta {new.delta:g} (was {old.epsilon:g}).")
 
 
@@ -123,12 +128,15 @@ def show(home: Home, json: Json = False) -> None:
         typer.echo("No plan is approved.")
 
 
-def _fits(epsilon: float | None, delta: float | None) -> bool:
-    """Refuse a cap that is none.
+def _refuse_no_cap(epsilon: float | None, delta: float | None) -> None:
+    """Refuse a change that is none, or a cap that is none.
 
     Raises:
-        InputRefused: epsilon not above 0, or delta not in (0, 0.01].
+        InputRefused: neither value is given, epsilon is not above 0, or delta not in (0, 0.01].
     """
+    if epsilon is None and delta is None:
+        message = "limit refused: neither --epsilon nor --delta is given, one is needed"
+        raise InputRefused(message, next_step="name the value to change")
     if (epsilon is not None and not 0 < epsilon < float("inf")) or (
         delta is not None and not 0 < delta <= _MAX_DELTA
     ):
@@ -136,7 +144,6 @@ def _fits(epsilon: float | None, delta: float | None) -> bool:
             f"limit refused: epsilon must be above 0, and delta above 0 and at most {_MAX_DELTA}"
         )
         raise InputRefused(message, next_step="choose both within these bounds")
-    return True
 
 
 def _forecast(home: NodeHome, plan: TrainingPlan) -> Forecast:

@@ -76,7 +76,9 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
             present = [name.strip() for name in reader.fieldnames or ()]
             _refuse_columns(present, columns)
             reader.fieldnames = present
-            rows = [{one: (row[one] or "").strip() for one in columns} for row in reader]
+            whole = list(reader)
+            _refuse_shifted(whole, present)
+            rows = [{one: (row[one] or "").strip() for one in columns} for row in whole]
     except FileNotFoundError:
         raise _refused(
             "no such file; a table of labels is needed", "write it, or name it with --labels FILE"
@@ -87,6 +89,17 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
             "save it as CSV in UTF-8",
         ) from None
     return rows
+
+
+def _refuse_shifted(rows: list[dict[str, str]], present: list[str]) -> None:
+    """Refuse rows with more or fewer cells than the header: a shifted cell is a wrong label."""
+    shifted = sum(set(row) != set(present) or None in row.values() for row in rows)
+    if shifted:
+        raise _refused(
+            f"{shifted} row{'s' * (shifted > 1)} with another number of cells than the header's "
+            f"{len(present)}",
+            "quote cells that hold the separator, such as a decimal comma",
+        )
 
 
 def _refuse_columns(present: list[str], columns: tuple[str, ...]) -> None:

@@ -16,6 +16,7 @@ from schemas.files import write_durably
 from schemas.manifest import DatasetManifest, Part, Pseudonym
 
 _FILE = ".parts.json"
+"""After the store's own name, beside it: it outlives the cohorts."""
 
 
 class PartsRegister(Record):
@@ -49,11 +50,15 @@ def settle_parts(store: Path, manifest: DatasetManifest) -> None:
         train=tuple(sorted(one for one, part in together.items() if part == "train")),
         validation=tuple(sorted(one for one, part in together.items() if part == "validation")),
     )
-    write_durably(store / _FILE, register.canonical(), mode=0o600)
+    write_durably(_path(store), register.canonical(), mode=0o600)
+
+
+def _path(store: Path) -> Path:
+    return store.with_name(store.name + _FILE)
 
 
 def _known(store: Path) -> dict[Pseudonym, Part]:
-    path = store / _FILE
+    path = _path(store)
     if not path.exists():
         return {}
     try:

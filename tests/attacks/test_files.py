@@ -85,7 +85,9 @@ def test_a_key_that_others_can_read_leaves_its_hospital_out(tmp_path: Path) -> N
             (error,) = embedded.left_out
         key.chmod(0o600)
         assert isinstance(error, HomeRefused)
-        assert error.message == f"key refused: {name} has mode {mode:04o}, only 0600 is allowed"
+        assert error.message == (
+            f"east is left out: key refused: {name} has mode {mode:04o}, only 0600 is allowed"
+        )
 
 
 def test_a_stored_reply_is_sent_as_it_was_or_its_change_shows(tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ import pytest
 
 from deployment.embedded.federation import EmbeddedFederation
 from deployment.material import read_material
+from hospital_node.cohort.store import open_cohort
 from hospital_node.node import Node
 from hospital_node.policy import Limit, set_limit
 from hospital_node.privacy.ledger import Ledger
 from hospital_node.replies import Replies, Slot
 from hospital_node.session import answer
+from hospital_node.work import _examples, _network
 from schemas.audit.events import Refused, ReplySent, Reserved, Settled
 from schemas.errors import EnvelopeRefused
 from schemas.names import digest_of
@@ -235,7 +237,17 @@ def test_private_plan_without_privacy_flag_needs_an_approval_that_says_so(tmp_pa
 def test_a_home_in_use_is_refused(tmp_path: Path) -> None:
     with desk(tmp_path) as one:
         ingest(one.study, "east", expect=3)
-        command("policy", "limit", "--home", one.study.nodes["east"], "--approver", "A", expect=3)
+        words = ("policy", "limit", "--home", one.study.nodes["east"], "--approver", "A")
+        command(*words, "--epsilon", 4, expect=3)
+
+
+@pytest.mark.parametrize("approver", ["", "  ", "A\x1b[2J", "A\nB", "A" * 201])
+def test_nobody_can_change_the_cap_without_a_readable_name(tmp_path: Path, approver: str) -> None:
+    study = made(tmp_path)
+    before = (study.nodes["east"] / "policy.toml").read_bytes()
+    words = ("policy", "limit", "--home", study.nodes["east"], "--epsilon", 100)
+    command(*words, "--approver", approver, expect=2)
+    assert (study.nodes["east"] / "policy.toml").read_bytes() == before
 
 
 def test_slots_of_runs_and_purposes_are_apart(tmp_path: Path) -> None:
@@ -283,3 +295,17 @@ def test_a_home_whose_journal_is_gone_is_not_begun_anew(tmp_path: Path) -> None:
     shutil.rmtree(study.nodes["east"] / "journal")
     for _ in range(2):
         ingest(study, "east", expect=7)
+
+
+def test_two_contracts_over_the_same_images_keep_their_own_labels(tmp_path: Path) -> None:
+    with desk(tmp_path) as one:
+        node, plan = one.node, one.study.parsed()
+        cohort = open_cohort(node.cohort_folder, plan.contract.pinned or "")
+        rows = tuple(
+            row.model_copy(update={"label": 1 - row.label}) for row in cohort.manifest.rows
+        )
+        manifest = cohort.manifest.model_copy(update={"rows": rows})
+        other = replace(cohort, manifest=manifest, digest=manifest.digest)
+        network = _network(node, plan, cohort)
+        labels = [_examples(node, network, which, "train").labels for which in (cohort, other)]
+        assert (labels[0] == 1 - labels[1]).all()

@@ -44,7 +44,7 @@ EXAMPLES = st.builds(
     Example,
     count=WHOLE,
     ratio=st.floats(allow_nan=False, allow_infinity=False),
-    text=st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
+    text=st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40),
     chosen=st.booleans(),
     inner=st.none() | st.builds(Inner, name=st.from_regex(r"[A-Za-z0-9]{1,9}", fullmatch=True)),
     items=st.lists(WHOLE, max_size=4).map(tuple),

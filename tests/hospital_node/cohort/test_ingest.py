@@ -200,10 +200,9 @@ def test_a_new_ingest_replaces_the_cohort_whole(tmp_path: Path) -> None:
     report = ingested(export, tmp_path / "store")
 
     assert open_cohort(tmp_path / "store", contract().digest).manifest == report.manifest
-    assert {path.name for path in (tmp_path / "store").iterdir()} == {
-        cohort_folder(tmp_path / "store", contract().digest).name,
-        ".parts.json",
-    }
+    assert [path.name for path in (tmp_path / "store").iterdir()] == [
+        cohort_folder(tmp_path / "store", contract().digest).name
+    ]
 
 
 PLANTED = "ZZ7PLANTED"

@@ -66,7 +66,11 @@ REFUSED = {
     ),
     "a short row": (
         HEADER + f"1.2,{SECRET}\n",
-        "1 row with an unknown or empty value in column label; allowed are 0, 1",
+        "1 row with another number of cells than the header's 4",
+    ),
+    "a decimal comma that shifts the label": (
+        HEADER + f"1.2,{SECRET},0,5,train\n",
+        "1 row with another number of cells than the header's 4",
     ),
     "a repeated UID": (
         HEADER + f"1.2,{SECRET},0,train\n1.2,{SECRET},0,train\n",

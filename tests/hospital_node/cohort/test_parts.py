@@ -27,29 +27,29 @@ def cohort(**parts: str) -> DatasetManifest:
 
 
 def test_a_patient_keeps_its_part_over_all_cohorts(tmp_path: Path) -> None:
-    settle_parts(tmp_path, cohort(p1="train", p2="validation"))
-    settle_parts(tmp_path, cohort(p1="train", p3="validation"))
+    settle_parts(tmp_path / "cohort", cohort(p1="train", p2="validation"))
+    settle_parts(tmp_path / "cohort", cohort(p1="train", p3="validation"))
     with pytest.raises(NotConforming, match="2 patients would change between train and validation"):
-        settle_parts(tmp_path, cohort(p1="validation", p2="validation", p3="train"))
+        settle_parts(tmp_path / "cohort", cohort(p1="validation", p2="validation", p3="train"))
 
 
 def test_a_refused_cohort_changes_nothing(tmp_path: Path) -> None:
-    settle_parts(tmp_path, cohort(p1="train"))
-    before = (tmp_path / ".parts.json").read_bytes()
+    settle_parts(tmp_path / "cohort", cohort(p1="train"))
+    before = (tmp_path / "cohort.parts.json").read_bytes()
     with pytest.raises(NotConforming):
-        settle_parts(tmp_path, cohort(p1="validation", p2="train"))
-    assert (tmp_path / ".parts.json").read_bytes() == before
-    settle_parts(tmp_path, cohort(p2="validation"))
+        settle_parts(tmp_path / "cohort", cohort(p1="validation", p2="train"))
+    assert (tmp_path / "cohort.parts.json").read_bytes() == before
+    settle_parts(tmp_path / "cohort", cohort(p2="validation"))
 
 
 def test_a_patient_who_left_keeps_the_part(tmp_path: Path) -> None:
-    settle_parts(tmp_path, cohort(p1="train", p2="train"))
-    settle_parts(tmp_path, cohort(p2="train"))
+    settle_parts(tmp_path / "cohort", cohort(p1="train", p2="train"))
+    settle_parts(tmp_path / "cohort", cohort(p2="train"))
     with pytest.raises(NotConforming, match="1 patients"):
-        settle_parts(tmp_path, cohort(p1="validation"))
+        settle_parts(tmp_path / "cohort", cohort(p1="validation"))
 
 
 def test_a_damaged_register_is_refused(tmp_path: Path) -> None:
-    (tmp_path / ".parts.json").write_bytes(b"{")
+    (tmp_path / "cohort.parts.json").write_bytes(b"{")
     with pytest.raises(CohortChanged, match="register of parts"):
-        settle_parts(tmp_path, cohort(p1="train"))
+        settle_parts(tmp_path / "cohort", cohort(p1="train"))
