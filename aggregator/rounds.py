@@ -81,9 +81,10 @@ class Run:
         """The server optimizer's arrays."""
         return Vectors(self.folder / "server", self.layout, self.federation.store)
 
-    def spool(self, round_number: int) -> Spool:
+    @property
+    def spool(self) -> Spool:
         """The updates of one round."""
-        return Spool(self.folder / "spool" / f"{round_number:06d}", self.layout)
+        return Spool(self.folder / "spool", self.layout)
 
     def note(self, *facts: Facts) -> None:
         """Write events to the journal and show them to who watches."""
@@ -127,7 +128,7 @@ def moved(run: Run, source: RunState, target: RunState) -> RunState:
     if target.phase in {"accepted", "rolled-back", "provisional", "abandoned"}:
         run.vectors.keep({*_arrays_of(target)})
         if target.phase != "abandoned":
-            run.spool(target.round).clear()
+            run.spool.clear()
         run.federation.journal.seal()
     return target
 
@@ -135,6 +136,8 @@ def moved(run: Run, source: RunState, target: RunState) -> RunState:
 def _open_next(run: Run, state: RunState) -> RunState:
     """Open the next round from the server's arrays, or an abandoned one with the same requests."""
     again = state.phase == "abandoned"
+    if not again:
+        run.spool.clear()
     return state.model_copy(
         update={
             "round": state.round if again else state.round + 1,
@@ -151,14 +154,14 @@ def _open_next(run: Run, state: RunState) -> RunState:
 def _collect(run: Run, state: RunState) -> RunState:
     """Ask for updates; each is checked alone and spooled as it comes."""
     request = train_request(run.federation, run.plan, state)
-    spool = run.spool(state.round)
+    spool = run.spool
     collect_updates(_asking(run, request), spool, body=run.vectors.content(state.server.iterate))
     return state.model_copy(update={"phase": "collected"})
 
 
 def _screen(run: Run, state: RunState) -> RunState:
     """Hold the spooled updates against each other; leave out the faulty, or abandon the round."""
-    spool = run.spool(state.round)
+    spool = run.spool
     faults = faults_together(
         {site: norm_of(spool.body(site), run.layout) for site in spool.sites()}
     )
@@ -186,8 +189,8 @@ def taken_up(run: Run, state: RunState) -> RunState:
     """
     if state.phase not in {"opened", "collected", "screened"}:
         return state
-    spool = run.spool(state.round)
-    whole = {site for site in spool.sites() if _is_whole(run, spool, site)}
+    spool = run.spool
+    whole = {site for site in spool.sites() if _is_whole(run, state, site)}
     for site in set(spool.sites()) - whole:
         spool.drop(site)
     sources = {one.site for one in state.sources}
@@ -197,10 +200,14 @@ def taken_up(run: Run, state: RunState) -> RunState:
     return moved(run, state, again)
 
 
-def _is_whole(run: Run, spool: Spool, site: SiteName) -> bool:
-    """Say whether a spooled update is the one that its site signed."""
+def _is_whole(run: Run, state: RunState, site: SiteName) -> bool:
+    """Say whether a spooled update is the one that its site signed for this round."""
+    spool = run.spool
     try:
-        return _spooled(run, spool, site).arrays == digest_of(spool.body(site))
+        update = _spooled(run, spool, site)
+        if (update.run, update.round) != (state.run, state.round):
+            return False
+        return update.arrays == digest_of(spool.body(site))
     except (EnvelopeRefused, CheckpointDamaged, OSError, ValueError):
         return False
 
@@ -223,7 +230,7 @@ def _combine(run: Run, state: RunState) -> RunState:
     """Fold the updates in site order, step the server optimizer, and store the candidate."""
     weights = {one.site: one.weight for one in state.sources}
     aggregation = run.plan.aggregation
-    delta = combined(run.spool(state.round), weights, aggregation=aggregation)
+    delta = combined(run.spool, weights, aggregation=aggregation)
     server = stepped(
         run.vectors.loaded(state.server), delta, aggregation=aggregation, round=state.round
     )

@@ -126,6 +126,7 @@ def conduct(
         _, last = stored(federation, name)
         run.note(_closed(last, reason=error.message))
         raise
+    run.spool.remove()
     stopped = state.rejections >= plan.gate.max_rejections
     reason = "too many candidates in a row were rejected" if stopped else "every round is done"
     run.note(_closed(state, reason=reason))

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import CheckpointDamaged
-from schemas.files import sync_folder
 from schemas.names import SiteName
 from schemas.update import Update
 from schemas.wire.arrays import header
@@ -55,7 +54,7 @@ class Spool:
                 raise ValueError(message)
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._file(site, "arrays").write_bytes(body)
+        _overwrite(self._file(site, "arrays"), body)
         stored.write_bytes(envelope)
 
     def drop(self, site: SiteName) -> None:
@@ -100,14 +99,21 @@ class Spool:
         )
 
     def clear(self) -> None:
-        """Forget the round; envelopes go first, so a crash leaves no update without its arrays."""
-        if not self.folder.exists():
-            return
-        for pattern in ("*.envelope", "*"):
-            for path in sorted(self.folder.glob(pattern)):
-                path.unlink()
-            sync_folder(self.folder)
-        self.folder.rmdir()
+        """Forget the round: without its envelope an update is not there.
+
+        The arrays' files stay for the next round to write over, so that no block of the disk is
+        freed and taken again in every round.
+        """
+        for path in self.folder.glob("*.envelope"):
+            path.unlink()
+
+    def remove(self) -> None:
+        """Take the folder away, when a run is over."""
+        self.clear()
+        for path in self.folder.glob("*.arrays"):
+            path.unlink()
+        if self.folder.exists():
+            self.folder.rmdir()
 
     def _check(self, site: SiteName) -> None:
         expected = len(header(self.layout)) + _FLOAT32_BYTES * self.size
@@ -123,3 +129,10 @@ class Spool:
 
     def _file(self, site: SiteName, suffix: str) -> Path:
         return self.folder / f"{site}.{suffix}"
+
+
+def _overwrite(path: Path, content: bytes | memoryview) -> None:
+    """Write a file from its start; what an earlier, longer one had beyond is cut off."""
+    with path.open("r+b" if path.exists() else "wb") as file:
+        file.write(content)
+        file.truncate()

@@ -355,7 +355,7 @@ def test_an_update_that_a_crash_cost_the_spool_is_asked_for_again(
         name = study.started(embedded.federation)
         with pytest.raises(PowerCutError):
             conduct(embedded.federation, name, Direct(embedded.nodes), cut)
-        spool = study.aggregator / "runs" / name / "spool" / "000001"
+        spool = study.aggregator / "runs" / name / "spool"
         LOSSES[story](spool / "north.arrays")
         state = conduct(embedded.federation, name, Direct(embedded.nodes), lambda _: None)
         assert state.accepted.arrays == undisturbed

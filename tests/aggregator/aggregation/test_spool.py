@@ -70,7 +70,17 @@ def test_a_lost_file_is_damage(tmp_path: Path) -> None:
         spool.part("A", 0, 1)
 
 
-def test_a_cleared_spool_leaves_no_folder(tmp_path: Path) -> None:
+def test_a_removed_spool_leaves_no_folder(tmp_path: Path) -> None:
     spool = filled(Spool(tmp_path / "1", LAYOUT), {"A": DELTA, "B": DELTA})
     spool.clear()
+    assert spool.sites() == ()
+    assert sorted(path.name for path in (tmp_path / "1").iterdir()) == ["A.arrays", "B.arrays"]
+    spool.remove()
     assert not (tmp_path / "1").exists()
+
+
+def test_a_round_writes_over_the_files_of_the_one_before(tmp_path: Path) -> None:
+    spool = filled(Spool(tmp_path, LAYOUT), {"A": DELTA})
+    spool.clear()
+    filled(spool, {"A": -DELTA})
+    assert np.array_equal(spool.values("A"), -DELTA)
