@@ -16,7 +16,8 @@ from schemas.command_line import run
 from schemas.wire.packet import Packet
 from tests.study import Direct, Study, approved, command, conducting, ingest, made
 
-MARKER = re.compile(rb"qxwz", re.IGNORECASE)
+# Long enough that no digest, key or signature in base64 spells it by chance.
+MARKER = re.compile(rb"qxwzvkjy", re.IGNORECASE)
 
 
 @pytest.fixture
@@ -34,33 +35,34 @@ def plant(export: Path) -> None:
     """Rename patients and files, and write markers where the allow-list does not look."""
     with (export / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    names = {one: f"QXWZ-PATIENT-{n}" for n, one in enumerate({r["patient_id"] for r in rows})}
+    names = {one: f"QXWZVKJY-PATIENT-{n}" for n, one in enumerate({r["patient_id"] for r in rows})}
     for number, path in enumerate(sorted(export.rglob("*.dcm"))):
         dataset = pydicom.dcmread(path)
         dataset.PatientID = names[str(dataset.PatientID)]
         name(dataset)
         path.unlink()
-        dataset.save_as(path.with_name(f"QXWZ-FILE-{number}.dcm"))
+        dataset.save_as(path.with_name(f"QXWZVKJY-FILE-{number}.dcm"))
     with (export / "labels.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, [*rows[0], "remark"])
         writer.writeheader()
         writer.writerows(
-            row | {"patient_id": names[row["patient_id"]], "remark": "QXWZ-REMARK"} for row in rows
+            row | {"patient_id": names[row["patient_id"]], "remark": "QXWZVKJY-REMARK"}
+            for row in rows
         )
 
 
 def name(dataset: Dataset) -> None:
-    dataset.PatientName = "QXWZ^NAME"
-    dataset.PatientAddress = "1 QXWZ STREET"
-    dataset.PatientComments = dataset.ImageComments = "QXWZ comment"
-    dataset.InstitutionName = dataset.StationName = dataset.Manufacturer = "QXWZ"
-    dataset.ReferringPhysicianName = "QXWZ^DOCTOR"
-    dataset.StudyDescription = dataset.SeriesDescription = "QXWZ"
-    dataset.AccessionNumber = "QXWZ"
-    block = dataset.private_block(0x0009, "QXWZ CREATOR", create=True)
-    block.add_new(0x01, "LO", "QXWZ private")
+    dataset.PatientName = "QXWZVKJY^NAME"
+    dataset.PatientAddress = "1 QXWZVKJY STREET"
+    dataset.PatientComments = dataset.ImageComments = "QXWZVKJY comment"
+    dataset.InstitutionName = dataset.StationName = dataset.Manufacturer = "QXWZVKJY"
+    dataset.ReferringPhysicianName = "QXWZVKJY^DOCTOR"
+    dataset.StudyDescription = dataset.SeriesDescription = "QXWZVKJY"
+    dataset.AccessionNumber = "QXWZVKJY"
+    block = dataset.private_block(0x0009, "QXWZVKJY CREATOR", create=True)
+    block.add_new(0x01, "LO", "QXWZVKJY private")
     nested = Dataset()
-    nested.PatientID = "QXWZ-OTHER"
+    nested.PatientID = "QXWZVKJY-OTHER"
     dataset.OtherPatientIDsSequence = [nested]
 
 
@@ -117,13 +119,13 @@ def test_a_refused_export_names_nobody(
     export = study.folder / "data" / "east"
     capfd.readouterr()
     table = (export / "labels.csv").read_text()
-    (export / "labels.csv").write_text(table.replace(",0,", ",QXWZ-LABEL,"))
+    (export / "labels.csv").write_text(table.replace(",0,", ",QXWZVKJY-LABEL,"))
     ingest(study, "east", expect=2)
     (export / "labels.csv").write_text(table)
     for path in export.rglob("*.dcm"):
-        path.write_bytes(b"QXWZ " + path.read_bytes()[7:128] + b"DICM QXWZ")
+        path.write_bytes(b"QXWZVKJY " + path.read_bytes()[7:128] + b"DICM QXWZVKJY")
     ingest(study, "east", expect=4)
     said = capfd.readouterr()
     assert "labels table refused" in said.err
     assert "source refused" in said.err
-    assert "qxwz" not in (said.out + said.err + caplog.text).lower()
+    assert "qxwzvkjy" not in (said.out + said.err + caplog.text).lower()
