@@ -13,10 +13,12 @@ reports/         reports by run
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from schemas.base import Record
 from schemas.enrolment import Roster
-from schemas.errors import HomeRefused, InputRefused, InvalidRecord
-from schemas.files import refuse_occupied, write_durably
+from schemas.errors import HomeRefused, InputRefused
+from schemas.files import write_durably
 from schemas.names import Name
 from schemas.wire.envelope import signed
 from schemas.wire.keys import SigningKey
@@ -85,25 +87,24 @@ class AggregatorHome:
         return self.root / "reports"
 
 
-def make_home(root: Path, *, federation: str) -> AggregatorConfig:
-    """Write settings, fresh keys and an empty roster into a new or empty directory.
-
-    The settings come last, so a half-made home is none.
+def settings(*, federation: str) -> AggregatorConfig:
+    """Return the settings of a new aggregator.
 
     Raises:
         InputRefused: the name does not fit.
-        HomeRefused: the directory holds something already.
     """
     try:
-        config = AggregatorConfig.from_toml(_AGGREGATOR_TOML.format(federation=federation))
-        _refuse_rewritten(config.federation, federation)
-    except InvalidRecord:
+        return AggregatorConfig(federation=federation)
+    except ValidationError:
         message = "federation name refused: 1 to 127 letters, digits, '.', '-' and '_' are allowed"
         raise InputRefused(message, next_step="choose a shorter or plainer --name") from None
-    home = AggregatorHome(root)
-    refuse_occupied(root)
-    root.mkdir(parents=True, exist_ok=True)
-    root.chmod(0o700)
+
+
+def write_keys(home: AggregatorHome, config: AggregatorConfig) -> SigningKey:
+    """Write fresh keys and an empty roster into a home that is being made.
+
+    Returns the service key.
+    """
     root_key, service_key = SigningKey.generate(), SigningKey.generate()
     root_key.save(home.root_key)
     service_key.save(home.service_key)
@@ -111,14 +112,12 @@ def make_home(root: Path, *, federation: str) -> AggregatorConfig:
         federation=config.federation, serial=1, aggregator=service_key.public, members=()
     )
     write_durably(home.roster, signed(roster, root_key))
+    return service_key
+
+
+def write_config(home: AggregatorHome, config: AggregatorConfig) -> None:
+    """Write the settings, without which a directory is no home."""
     write_durably(home.config, _AGGREGATOR_TOML.format(federation=config.federation).encode())
-    return config
-
-
-def _refuse_rewritten(read: str, given: str) -> None:
-    if read != given:
-        message = "a name that TOML reads otherwise"
-        raise InvalidRecord(message)
 
 
 def load_config(home: AggregatorHome) -> AggregatorConfig:

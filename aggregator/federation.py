@@ -5,19 +5,26 @@
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from aggregator.checkpoints.registry import Registry
 from aggregator.checkpoints.store import CheckpointStore
-from aggregator.config import AggregatorConfig, AggregatorHome, load_config
+from aggregator.config import (
+    AggregatorConfig,
+    AggregatorHome,
+    load_config,
+    settings,
+    write_config,
+    write_keys,
+)
 from aggregator.heads import Heads
 from schemas.audit.events import Enrolled, HomeMade, SoftwareStarted
-from schemas.audit.journal import Journal
+from schemas.audit.journal import Journal, refuse_empty
 from schemas.enrolment import Member, Roster
-from schemas.errors import EnvelopeRefused, JournalDamaged
-from schemas.files import owned, write_durably
+from schemas.errors import EnvelopeRefused, HomeRefused
+from schemas.files import make_whole, owned, write_durably
 from schemas.names import Digest, Moment, PublicKey, SiteName, now
 from schemas.software import VERSION, code_identity
 from schemas.wire.envelope import opened as opened_envelope
@@ -81,9 +88,36 @@ class Federation:
         return grown
 
 
+def make(root: Path, *, federation: str) -> AggregatorConfig:
+    """Make a home, whole or not at all: keys, an empty roster and registry, a journal that began.
+
+    Raises:
+        InputRefused: the federation's name does not fit.
+        HomeRefused: the directory holds something already, or an earlier init of another name.
+    """
+    wanted = settings(federation=federation)
+
+    def fill(place: Path) -> None:
+        home = AggregatorHome(place)
+        key = write_keys(home, wanted)
+        with Registry(home.checkpoints / "registry.sqlite"):
+            pass
+        with closing(_journal(home, wanted, key, now)) as journal:
+            journal.append(HomeMade(key=key.public), _software("init"))
+        write_config(home, wanted)
+
+    home = AggregatorHome(root)
+    make_whole(root, fill, last=home.config.name)
+    made = load_config(home)
+    if made != wanted:
+        message = f"home refused: {root.name} was being made for {made.federation}, and is whole"
+        raise HomeRefused(message, next_step="use it for that name, or choose another --home")
+    return made
+
+
 @contextmanager
 def opened(
-    root: Path, *, command: str = "run", clock: Callable[[], Moment] = now, new: bool = False
+    root: Path, *, command: str = "run", clock: Callable[[], Moment] = now
 ) -> Iterator[Federation]:
     """Own a home, open its journal and models, and note which software starts.
 
@@ -95,26 +129,25 @@ def opened(
     config = load_config(home)
     with owned(root):
         key = SigningKey.load(home.service_key)
-        origin = f"{config.federation}/aggregator"
-        journal = Journal(home.journal, origin=origin, key=key, clock=clock)
+        journal = _journal(home, config, key, clock)
         store = CheckpointStore(home.checkpoints / "objects")
         try:
-            if new:
-                journal.append(HomeMade(key=key.public))
-            elif journal.is_empty:
-                raise _without_journal()
-            journal.append(SoftwareStarted(command=command, version=VERSION, code=installed_code()))
+            refuse_empty(journal.size)
+            journal.append(_software(command))
             with Registry(home.checkpoints / "registry.sqlite") as registry:
                 yield Federation(home, config, key, journal, store, registry, clock)
         finally:
             journal.close()
 
 
-def _without_journal() -> JournalDamaged:
-    return JournalDamaged(
-        "journal refused: found no event, a home has one since it was made",
-        next_step="restore the journal from a backup; a home never goes on without its past",
-    )
+def _journal(
+    home: AggregatorHome, config: AggregatorConfig, key: SigningKey, clock: Callable[[], Moment]
+) -> Journal:
+    return Journal(home.journal, origin=f"{config.federation}/aggregator", key=key, clock=clock)
+
+
+def _software(command: str) -> SoftwareStarted:
+    return SoftwareStarted(command=command, version=VERSION, code=installed_code())
 
 
 def installed_code() -> Digest:

@@ -16,9 +16,11 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from schemas.base import Record
-from schemas.errors import HomeRefused, InputRefused, InvalidRecord
-from schemas.files import read_private, refuse_occupied, write_durably
+from schemas.errors import HomeRefused, InputRefused
+from schemas.files import read_private, write_durably
 from schemas.names import Name, PublicKey, SiteName
 from schemas.wire.keys import SigningKey
 
@@ -105,35 +107,30 @@ class NodeHome:
         return self.root / "personal"
 
 
-def make_home(root: Path, *, site: str) -> NodeConfig:
-    """Write settings and fresh keys into a new or empty directory.
-
-    The settings come last, so a half-made home is none.
+def settings(*, site: str) -> NodeConfig:
+    """Return the settings of a new node.
 
     Raises:
         InputRefused: the site name does not fit.
-        HomeRefused: the directory holds something already.
     """
     try:
-        config = NodeConfig.from_toml(_NODE_TOML.format(site=site))
-        _refuse_rewritten(config.site, site)
-    except InvalidRecord:
+        return NodeConfig(site=site)
+    except ValidationError:
         message = "site name refused: 1 to 63 letters, digits, - and _ are allowed"
         raise InputRefused(message, next_step="choose a shorter or plainer --site") from None
-    home = NodeHome(root)
-    refuse_occupied(root)
-    root.mkdir(parents=True, exist_ok=True)
-    root.chmod(0o700)
-    SigningKey.generate().save(home.signing_key)
+
+
+def write_keys(home: NodeHome) -> SigningKey:
+    """Write fresh keys into a home that is being made, and return the signing key."""
+    key = SigningKey.generate()
+    key.save(home.signing_key)
     write_durably(home.pseudonym_key, secrets.token_bytes(_PSEUDONYM_KEY_BYTES), mode=0o600)
+    return key
+
+
+def write_config(home: NodeHome, config: NodeConfig) -> None:
+    """Write the settings, without which a directory is no home."""
     write_durably(home.config, _NODE_TOML.format(site=config.site).encode())
-    return config
-
-
-def _refuse_rewritten(read: str, given: str) -> None:
-    if read != given:
-        message = "a name that TOML reads otherwise"
-        raise InvalidRecord(message)
 
 
 def load_config(home: NodeHome) -> NodeConfig:

@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,13 +16,18 @@ from hospital_node.config import (
     NodeHome,
     load_config,
     load_pseudonym_key,
+    settings,
+    write_config,
+    write_keys,
 )
+from hospital_node.policy import DEFAULT_POLICY
+from hospital_node.privacy import ledger
 from schemas.audit.events import HomeMade, SoftwareStarted
-from schemas.audit.journal import Journal
+from schemas.audit.journal import Journal, refuse_empty
 from schemas.enrolment import Roster
-from schemas.errors import EnvelopeRefused, JournalDamaged
-from schemas.files import owned, write_durably
-from schemas.names import Digest, Moment, PublicKey, now
+from schemas.errors import EnvelopeRefused, HomeRefused
+from schemas.files import make_whole, owned, write_durably
+from schemas.names import Digest, Moment, now
 from schemas.software import VERSION, code_identity
 from schemas.wire.envelope import opened as opened_envelope
 from schemas.wire.keys import SigningKey
@@ -98,9 +103,36 @@ def _not_joined(found: str) -> EnvelopeRefused:
     )
 
 
+def make(root: Path, *, site: str) -> NodeConfig:
+    """Make a home, whole or not at all: keys, a policy, an empty ledger, a journal that began.
+
+    Raises:
+        InputRefused: the site name does not fit.
+        HomeRefused: the directory holds something already, or an earlier init of another site.
+    """
+    wanted = settings(site=site)
+
+    def fill(place: Path) -> None:
+        home = NodeHome(place)
+        key = write_keys(home)
+        write_durably(home.policy, DEFAULT_POLICY.encode())
+        ledger.create(home.ledger)
+        with closing(_journal(home, wanted, key, now)) as journal:
+            journal.append(HomeMade(key=key.public), _software("init"))
+        write_config(home, wanted)
+
+    home = NodeHome(root)
+    make_whole(root, fill, last=home.config.name)
+    made = load_config(home)
+    if made != wanted:
+        message = f"home refused: {root.name} was being made for {made.site}, and is whole now"
+        raise HomeRefused(message, next_step="use it for that site, or choose another --home")
+    return made
+
+
 @contextmanager
 def opened(
-    root: Path, *, command: str = "session", clock: Callable[[], Moment] = now, new: bool = False
+    root: Path, *, command: str = "session", clock: Callable[[], Moment] = now
 ) -> Iterator[Node]:
     """Own a home, open its journal, and note which software starts.
 
@@ -112,30 +144,25 @@ def opened(
     config = load_config(home)
     with owned(root):
         key = SigningKey.load(home.signing_key)
-        journal = Journal(home.journal, origin=f"site/{config.site}", key=key, clock=clock)
+        journal = _journal(home, config, key, clock)
         try:
-            if new:
-                journal.append(HomeMade(key=key.public))
-            elif journal.is_empty:
-                raise _without_journal()
-            journal.append(SoftwareStarted(command=command, version=VERSION, code=installed_code()))
+            refuse_empty(journal.size)
+            journal.append(_software(command))
             yield Node(home, config, key, load_pseudonym_key(home), journal, clock)
         finally:
             journal.close()
 
 
-def _without_journal() -> JournalDamaged:
-    return JournalDamaged(
-        "journal refused: found no event, a home has one since it was made",
-        next_step="restore the journal from a backup; a home never goes on without its past",
-    )
+def _journal(
+    home: NodeHome, config: NodeConfig, key: SigningKey, clock: Callable[[], Moment]
+) -> Journal:
+    return Journal(home.journal, origin=f"site/{config.site}", key=key, clock=clock)
+
+
+def _software(command: str) -> SoftwareStarted:
+    return SoftwareStarted(command=command, version=VERSION, code=installed_code())
 
 
 def installed_code() -> Digest:
     """Name the installed code of this side."""
     return code_identity(Path(__file__).parent)
-
-
-def public_key_of(root: Path) -> PublicKey:
-    """Return a node's public key without owning its home."""
-    return SigningKey.load(NodeHome(root).signing_key).public

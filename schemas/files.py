@@ -2,18 +2,22 @@
 
 * A file appears under its name only after its bytes and its folder entry are on disk.
 * One command at a time owns a home directory; a second one is told so at once.
+* A home is made whole: its settings file, without which it is none, comes last.
 """
 
 import os
+import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from schemas.errors import HomeRefused
+
+_LOCK, _MAKING = ".lock", ".making"
 
 
 def write_durably(path: Path, content: bytes | memoryview, *, mode: int = 0o644) -> None:
@@ -80,7 +84,7 @@ def owned(home: Path) -> Iterator[None]:
     if not home.is_dir():  # the lock would make it
         message = f"home refused: {home.name} is not a directory"
         raise HomeRefused(message, next_step="check --home, or make a new home with init")
-    lock = FileLock(home / ".lock", timeout=0, mode=0o600)
+    lock = FileLock(home / _LOCK, timeout=0, mode=0o600)
     try:
         lock.acquire()
     except Timeout:
@@ -97,13 +101,42 @@ def owned(home: Path) -> Iterator[None]:
         lock.release()
 
 
-def refuse_occupied(root: Path) -> None:
-    """Refuse a directory that holds files.
+def make_whole(root: Path, fill: Callable[[Path], None], *, last: str) -> None:
+    """Fill a new or empty directory; the file `last` appears in it when all else stands there.
+
+    `fill` writes into a folder inside it, `last` at its end, and the entries are then moved up.
+    After a kill the same call begins anew, or moves up what is left; it deletes nothing but what an
+    unfinished `fill` wrote.
 
     Raises:
-        HomeRefused: not a directory, or not empty.
+        HomeRefused: not a directory, in use, or not empty.
     """
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+    _refuse_occupied(root, last=last)
+    make_folder(root)
+    root.chmod(0o700)
+    with owned(root):
+        _refuse_occupied(root, last=last)
+        place = root / _MAKING
+        if not (place / last).exists():
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir(mode=0o700)
+            fill(place)
+        for name in sorted({path.name for path in place.iterdir()} - {last}):
+            (place / name).rename(root / name)
+        sync_folder(root)
+        (place / last).rename(root / last)
+        place.rmdir()
+        sync_folder(root)
+
+
+def _refuse_occupied(root: Path, *, last: str) -> None:
+    if not root.exists():
+        return
+    found = {path.name for path in root.iterdir()} - {_LOCK, _MAKING} if root.is_dir() else {""}
+    making = root / _MAKING
+    if (making / last).exists():  # a kill while the entries were moved up
+        found &= {path.name for path in making.iterdir()}
+    if found:
         message = (
             f"home refused: {root.name} exists and is not empty, "
             "only a new or empty directory is allowed"

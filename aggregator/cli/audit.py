@@ -9,7 +9,7 @@ from aggregator.cli.options import Home, Json
 from aggregator.config import AggregatorHome, load_config
 from aggregator.federation import opened
 from aggregator.runs import run_names
-from schemas.audit.journal import verified
+from schemas.audit.journal import refuse_empty, verified
 from schemas.command_line import say_json
 from schemas.errors import InputRefused
 from schemas.wire.keys import SigningKey
@@ -50,6 +50,7 @@ def verify(home: Home, json: Json = False) -> None:
     paths = AggregatorHome(home)
     origin = f"{load_config(paths).federation}/aggregator"
     head = verified(paths.journal, origin=origin, key=SigningKey.load(paths.service_key).public)
+    refuse_empty(head.size)
     if json:
         say_json({"events": head.size, "origin": head.origin, "root": head.root.hex()})
         return

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from aggregator.cli.options import Home, Json
-from aggregator.config import AggregatorHome, make_home
-from aggregator.federation import opened
+from aggregator.config import AggregatorHome
+from aggregator.federation import make
 from schemas.command_line import say_json
 from schemas.wire.keys import SigningKey
 
@@ -20,9 +20,8 @@ def init(
 
     Example: aggregator init --home /srv/federation --name chest-study
     """
-    config = make_home(home, federation=name)
-    with opened(home, command="init", new=True):
-        root = SigningKey.load(AggregatorHome(home).root_key).public
+    config = make(home, federation=name)
+    root = SigningKey.load(AggregatorHome(home).root_key).public
     if json:
         say_json({"federation": config.federation, "root_key": root})
         return

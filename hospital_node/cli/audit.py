@@ -4,7 +4,7 @@ import typer
 
 from hospital_node.cli.options import Home, Json
 from hospital_node.config import NodeHome, load_config
-from schemas.audit.journal import verified
+from schemas.audit.journal import refuse_empty, verified
 from schemas.command_line import say_json
 from schemas.wire.keys import SigningKey
 
@@ -21,6 +21,7 @@ def verify(home: Home, json: Json = False) -> None:
     site = load_config(paths).site
     key = SigningKey.load(paths.signing_key)
     head = verified(paths.journal, origin=f"site/{site}", key=key.public)
+    refuse_empty(head.size)
     if json:
         say_json({"events": head.size, "origin": head.origin, "root": head.root.hex()})
         return

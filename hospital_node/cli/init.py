@@ -5,12 +5,10 @@ from typing import Annotated
 import typer
 
 from hospital_node.cli.options import Home, Json
-from hospital_node.config import NodeHome, make_home
-from hospital_node.node import opened
-from hospital_node.policy import DEFAULT_POLICY
-from hospital_node.privacy import ledger
+from hospital_node.config import NodeHome
+from hospital_node.node import make
 from schemas.command_line import say_json
-from schemas.files import write_durably
+from schemas.wire.keys import SigningKey
 
 
 def init(
@@ -22,12 +20,8 @@ def init(
 
     Example: hospital-node init --home /srv/consilium --site guangzhou
     """
-    config = make_home(home, site=site)
-    paths = NodeHome(home)
-    write_durably(paths.policy, DEFAULT_POLICY.encode())
-    ledger.create(paths.ledger)
-    with opened(home, command="init", new=True) as node:
-        key = node.key.public
+    config = make(home, site=site)
+    key = SigningKey.load(NodeHome(home).signing_key).public
     if json:
         say_json({"site": config.site, "key": key})
         return

@@ -73,9 +73,9 @@ class Journal:
         write_durably(self._folder / _HEAD, self.head().encode())
 
     @property
-    def is_empty(self) -> bool:
-        """Say whether nothing was ever appended."""
-        return self._frontier.size == 0
+    def size(self) -> int:
+        """How many events were appended."""
+        return self._frontier.size
 
     def events(self) -> Iterator[AuditEvent]:
         """Read all events in order."""
@@ -154,6 +154,19 @@ def verified(folder: Path, *, origin: str, key: PublicKey) -> TreeHead:
     if (frontier.size, frontier.root()) != (head.size, head.root):
         raise _damaged("events that differ from the signed tree head")
     return head
+
+
+def refuse_empty(size: int) -> None:
+    """Refuse a home's log that holds no event: every home has one since it was made.
+
+    Raises:
+        JournalDamaged: it is empty.
+    """
+    if size == 0:
+        raise JournalDamaged(
+            "journal refused: found no event, a home has one since it was made",
+            next_step="restore the journal from a backup; a home never goes on without its past",
+        )
 
 
 def _recovered(folder: Path, *, origin: str, key: PublicKey) -> tuple[Frontier, int]:

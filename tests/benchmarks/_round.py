@@ -22,8 +22,7 @@ from aggregator.runs import Material
 from hospital_node.cohort.store import PIXELS, place, seal_pixels, workshop
 from hospital_node.config import NodeHome
 from hospital_node.models.registry import Network, trainable_arrays
-from hospital_node.policy import DEFAULT_POLICY, Approval, approve
-from hospital_node.privacy import ledger
+from hospital_node.policy import Approval, approve
 from schemas.contract import (
     CohortRules,
     DataContract,
@@ -36,7 +35,6 @@ from schemas.contract import (
     Range,
     StoredBits,
 )
-from schemas.files import write_durably
 from schemas.manifest import DatasetManifest, ImageRow
 from schemas.names import digest_of, now
 from schemas.network import ConvolutionalNetwork
@@ -98,16 +96,10 @@ def homes(folder: Path, *, rounds: int) -> Homes:
     initial = encoded(arrays, layout_of(arrays))
     contract = _contract()
     plan = _plan(contract, initial, rounds=rounds)
-    aggregator.config.make_home(folder / "aggregator", federation="benchmark")
-    with aggregator.federation.opened(folder / "aggregator", new=True):
-        pass
+    aggregator.federation.make(folder / "aggregator", federation="benchmark")
     for number, site in enumerate(SITES):
         home = NodeHome(folder / site)
-        hospital_node.config.make_home(home.root, site=site)
-        write_durably(home.policy, DEFAULT_POLICY.encode())
-        ledger.create(home.ledger)
-        with hospital_node.node.opened(home.root, new=True):
-            pass
+        hospital_node.node.make(home.root, site=site)
         _store_cohort(home, contract, seed=number)
         approval = Approval(
             plan=plan.digest, approver="benchmark", approved=now(), without_privacy=True

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import HomeRefused
-from schemas.files import make_folder, owned, read_private, refuse_occupied, write_durably
+from schemas.files import make_folder, make_whole, owned, read_private, write_durably
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -191,6 +191,11 @@ def _holds_a_file(root: Path) -> None:
     (root / ".hidden").touch()
 
 
+def _fill(place: Path) -> None:
+    (place / "key").write_bytes(b"secret")
+    (place / "last").write_bytes(b"settings")
+
+
 @pytest.mark.parametrize("is_made", [os.stat, _absent])
 def test_a_new_or_empty_directory_may_become_a_home(
     tmp_path: Path, is_made: Callable[[Path], object]
@@ -198,7 +203,9 @@ def test_a_new_or_empty_directory_may_become_a_home(
     root = tmp_path / "home"
     root.mkdir()
     is_made(root)
-    refuse_occupied(root)
+    make_whole(root, _fill, last="last")
+    assert {path.name for path in root.iterdir()} - {".lock"} == {"key", "last"}
+    assert stat.S_IMODE(root.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("is_made", [_is_file, _holds_a_file])
@@ -207,7 +214,29 @@ def test_an_occupied_directory_may_not(tmp_path: Path, is_made: Callable[[Path],
     root.mkdir()
     is_made(root)
     with pytest.raises(HomeRefused) as refused:
-        refuse_occupied(root)
+        make_whole(root, _fill, last="last")
     assert refused.value.message == (
         "home refused: home exists and is not empty, only a new or empty directory is allowed"
     )
+
+
+def test_what_a_cut_fill_left_is_made_anew(tmp_path: Path) -> None:
+    def cut(place: Path) -> None:
+        (place / "half").touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_whole(tmp_path, cut, last="last")
+    assert not (tmp_path / "last").exists()
+    make_whole(tmp_path, _fill, last="last")
+    assert {path.name for path in tmp_path.iterdir()} - {".lock"} == {"key", "last"}
+
+
+def test_what_stands_in_the_way_is_never_deleted_for_an_unfinished_home(tmp_path: Path) -> None:
+    making = tmp_path / ".making"
+    making.mkdir()
+    _fill(making)
+    (tmp_path / "key").write_bytes(b"from a backup")
+    with pytest.raises(HomeRefused, match="not empty"):
+        make_whole(tmp_path, _fill, last="last")
+    assert (tmp_path / "key").read_bytes() == b"from a backup"
