@@ -69,17 +69,14 @@ class Run:
     plan: TrainingPlan
     layout: Layout
     folder: Path
+    vectors: Vectors
+    """The server optimizer's arrays."""
     observe: Callable[[Facts], None]
 
     @property
     def states(self) -> StateFile:
         """The saved states."""
         return StateFile(self.folder / "states.jsonl")
-
-    @property
-    def vectors(self) -> Vectors:
-        """The server optimizer's arrays."""
-        return Vectors(self.folder / "server", self.layout, self.federation.store)
 
     @property
     def spool(self) -> Spool:
@@ -235,7 +232,8 @@ def _combine(run: Run, state: RunState) -> RunState:
         run.vectors.loaded(state.server), delta, aggregation=aggregation, round=state.round
     )
     store = run.federation.store
-    model = store.keep_arrays(written(run.layout, candidate(server)))
+    content = written(run.layout, candidate(server))
+    model = store.keep_arrays(content)
     manifest = CheckpointManifest(
         arrays=model,
         federation=run.federation.config.federation,
@@ -259,7 +257,7 @@ def _combine(run: Run, state: RunState) -> RunState:
     return state.model_copy(
         update={
             "phase": "combined",
-            "server": run.vectors.saved(server, model=model),
+            "server": run.vectors.saved(server, model=model, content=content),
             "candidate": manifest.arrays,
             "parent": manifest.arrays,
         }

@@ -13,6 +13,7 @@ from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.rounds import Run, conducted, taken_up
 from aggregator.run_state import AcceptedModel, RunState, ServerArrays, StateFile
+from aggregator.vectors import Vectors
 from schemas.audit.events import Facts, RunClosed, RunOpened
 from schemas.checkpoint import CheckpointManifest
 from schemas.contract import DataContract
@@ -101,13 +102,15 @@ def conduct(
         IntegrityLost: a stored state or model does not verify.
     """
     plan, state = stored(federation, name)
-    initial = federation.store.arrays(plan.initial.arrays or "")
+    layout = declared_layout(federation.store.arrays(plan.initial.arrays or ""))
+    folder = federation.home.runs / name
     run = Run(
         federation=federation,
         exchange=exchange,
         plan=plan,
-        layout=declared_layout(initial),
-        folder=federation.home.runs / name,
+        layout=layout,
+        folder=folder,
+        vectors=Vectors(folder / "server", layout, federation.store),
         observe=observe,
     )
     run.note(

@@ -1,6 +1,8 @@
 """The server optimizer's arrays on disk, by digest, for as long as a run may need them.
 
 * Arrays that are a stored checkpoint already are not written twice.
+* The arrays that the next round starts from stay in memory too, so that they are not read and
+  verified again for its request and for its step.
 """
 
 from collections.abc import Set as AbstractSet
@@ -22,6 +24,7 @@ class Vectors:
 
     def __init__(self, folder: Path, layout: Layout, store: CheckpointStore) -> None:
         self._folder, self._layout, self._store = folder, layout, store
+        self._recent: tuple[Digest, bytes] | None = None
 
     def content(self, digest: Digest) -> bytes:
         """Return an arrays file.
@@ -29,16 +32,9 @@ class Vectors:
         Raises:
             CheckpointDamaged: missing, or other bytes than the digest names.
         """
-        path = self._path(digest)
-        if not path.exists():
-            return self._store.arrays(digest)
-        content = path.read_bytes()
-        if digest_of(content) != digest:
-            message = "run refused: the server's arrays differ from their digest"
-            raise CheckpointDamaged(
-                message, next_step="restore the aggregator's home from a backup"
-            )
-        return content
+        if self._recent is None or self._recent[0] != digest:
+            self._recent = (digest, self._verified(digest))
+        return self._recent[1]
 
     def loaded(self, arrays: ServerArrays) -> ServerState:
         """Return the server optimizer's state that these digests name.
@@ -47,17 +43,19 @@ class Vectors:
             CheckpointDamaged: as for `content`.
         """
         return ServerState(
-            iterate=self._vector(arrays.iterate),
+            iterate=flat_values(self.content(arrays.iterate), self._layout),
             velocity=None if arrays.velocity is None else self._vector(arrays.velocity),
             average=None if arrays.average is None else self._vector(arrays.average),
             averaged=arrays.averaged,
         )
 
-    def saved(self, state: ServerState, *, model: Digest) -> ServerArrays:
+    def saved(self, state: ServerState, *, model: Digest, content: bytes) -> ServerArrays:
         """Put the server optimizer's state on disk and name it.
 
-        `model` is its candidate, which is a stored checkpoint already.
+        `model` is its candidate, a stored checkpoint already, whose bytes are `content`.
         """
+        if state.average is None:
+            self._recent = (model, content)
         return ServerArrays(
             iterate=model if state.average is None else self._put(state.iterate),
             velocity=None if state.velocity is None else self._put(state.velocity),
@@ -73,10 +71,22 @@ class Vectors:
                     path.unlink()
 
     def _vector(self, digest: Digest) -> Vector:
-        return flat_values(self.content(digest), self._layout)
+        return flat_values(self._verified(digest), self._layout)
+
+    def _verified(self, digest: Digest) -> bytes:
+        path = self._path(digest)
+        if not path.exists():
+            return self._store.arrays(digest)
+        content = path.read_bytes()
+        if digest_of(content) != digest:
+            message = "run refused: the server's arrays differ from their digest"
+            raise CheckpointDamaged(
+                message, next_step="restore the aggregator's home from a backup"
+            )
+        return content
 
     def _put(self, vector: Vector) -> Digest:
-        content = memoryview(written(self._layout, vector))
+        content = written(self._layout, vector)
         digest = digest_of(content)
         if not self._store.holds(digest) and not self._path(digest).exists():
             write_durably(self._path(digest), content)

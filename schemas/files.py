@@ -3,6 +3,8 @@
 * A file appears under its name only after its bytes and its folder entry are on disk.
 * One command at a time owns a home directory; a second one is told so at once.
 * A home is made whole: its settings file, without which it is none, comes last.
+* A large file's pages are let go of once they are on disk: the next one gets them again, which is
+  several times faster than pages that no one has touched before.
 """
 
 import os
@@ -19,6 +21,8 @@ from schemas.errors import HomeRefused
 
 _LOCK, _MAKING = ".lock", ".making"
 
+_LARGE_BYTES = 2**20
+
 
 def write_durably(path: Path, content: bytes | memoryview, *, mode: int = 0o644) -> None:
     """Replace a file by these bytes; after a crash it holds the old or the new ones, whole."""
@@ -30,11 +34,18 @@ def write_durably(path: Path, content: bytes | memoryview, *, mode: int = 0o644)
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
+            if len(content) >= _LARGE_BYTES:
+                _let_go(file.fileno())
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _let_go(descriptor: int) -> None:
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def make_folder(folder: Path) -> None:

@@ -21,7 +21,7 @@ from schemas.wire.arrays import flat_values, header
 from schemas.wire.layout import Layout
 
 
-def written(layout: Layout, vector: Vector) -> bytearray:
+def written(layout: Layout, vector: Vector) -> bytes:
     """Return the canonical safetensors bytes of a model.
 
     Raises:
@@ -35,11 +35,8 @@ def written(layout: Layout, vector: Vector) -> bytearray:
             "checkpoint refused: it holds values that are not finite, only finite ones are allowed"
         )
         raise ArraysRefused(message, next_step="look for the update that the gate let through")
-    prefix = header(layout)
-    content = bytearray(len(prefix) + 4 * vector.size)
-    content[: len(prefix)] = prefix
-    np.frombuffer(content, dtype="<f4", offset=len(prefix))[:] = vector
-    return content
+    values = np.ascontiguousarray(vector, dtype="<f4")
+    return b"".join((header(layout), values.data.cast("B")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +45,10 @@ class CheckpointStore:
 
     folder: Path
 
-    def keep_arrays(self, content: bytes | bytearray) -> Digest:
+    def keep_arrays(self, content: bytes) -> Digest:
         """Store the bytes of arrays that were checked already, such as a plan's initial ones."""
-        digest = digest_of(memoryview(content))
-        self._write(digest, "safetensors", memoryview(content))
+        digest = digest_of(content)
+        self._write(digest, "safetensors", content)
         return digest
 
     def describe(self, manifest: CheckpointManifest) -> Digest:
@@ -59,7 +56,7 @@ class CheckpointStore:
         if not self._path(manifest.arrays, "safetensors").exists():
             message = "the manifest names arrays that are not kept"
             raise ValueError(message)
-        self._write(manifest.digest, "json", memoryview(manifest.canonical()))
+        self._write(manifest.digest, "json", manifest.canonical())
         return manifest.digest
 
     def holds(self, digest: Digest) -> bool:
@@ -94,7 +91,7 @@ class CheckpointStore:
         except InvalidRecord:
             raise _damaged(digest, "is not a manifest") from None
 
-    def _write(self, digest: Digest, suffix: str, content: memoryview) -> None:
+    def _write(self, digest: Digest, suffix: str, content: bytes) -> None:
         path = self._path(digest, suffix)
         if path.exists() and _digest_of_file(path) == digest:
             return
