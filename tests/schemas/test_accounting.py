@@ -18,6 +18,8 @@ from schemas import accounting
 from schemas.privacy import SampledGaussian
 
 DELTA = 1e-5
+PATIENCE_S = 15.0
+"""Of processor time: 2.7 were measured alone on one core, 4 with both cores busy."""
 
 
 class Price(Protocol):
@@ -40,30 +42,34 @@ EVENTS = st.builds(
 )
 
 
-def raw(accountant: dp_accounting.PrivacyAccountant, events: list[SampledGaussian]) -> float:
-    """Compose every step by itself, unmerged."""
+def raw(accountant: dp_accounting.PrivacyAccountant, events: Iterable[SampledGaussian]) -> float:
+    """Compose a ledger's events one by one, as a stranger with the library would."""
     for event in events:
         noise = dp_accounting.GaussianDpEvent(event.noise_multiplier)
         step = dp_accounting.PoissonSampledDpEvent(event.sampling_rate, noise)
-        for _ in range(event.steps):
-            accountant.compose(noise if event.sampling_rate == 1.0 else step)
+        accountant.compose(noise if event.sampling_rate == 1.0 else step, event.steps)
     return float(accountant.get_epsilon(DELTA))
+
+
+def single(events: Iterable[SampledGaussian]) -> list[SampledGaussian]:
+    """Return every step by itself."""
+    return [event.model_copy(update={"steps": 1}) for event in events for _ in range(event.steps)]
 
 
 @settings(max_examples=6)
 @given(st.lists(EVENTS, max_size=4))
 def test_renyi_epsilon_is_that_of_the_raw_events(events: list[SampledGaussian]) -> None:
     found = accounting.epsilon_rdp(events, delta=DELTA)
-    assert found == pytest.approx(raw(rdp.RdpAccountant(), events), rel=1e-6, abs=1e-6)
+    assert found == pytest.approx(raw(rdp.RdpAccountant(), single(events)), rel=1e-6, abs=1e-6)
 
 
 MIXED = [gaussian(1.0, 4.0, 2), gaussian(0.25, 1.3, 3), gaussian(1.0, 3.0), gaussian(0.25, 1.3)]
 
 
-def test_loss_distribution_epsilon_is_that_of_the_raw_events() -> None:
-    found = accounting.epsilon_pld(MIXED, delta=DELTA)
-    accountant = pld.PLDAccountant(value_discretization_interval=1e-3)
-    assert found == pytest.approx(raw(accountant, MIXED), abs=5e-3)
+@pytest.mark.parametrize("events", [MIXED, single(MIXED[1:2]), MIXED[:1] * 9])
+def test_loss_distribution_epsilon_is_that_of_the_raw_events(events: list[SampledGaussian]) -> None:
+    found = accounting.epsilon_pld(events, delta=DELTA)
+    assert found == pytest.approx(raw(pld.PLDAccountant(), events), abs=1e-6)
 
 
 @settings(max_examples=5)
@@ -81,8 +87,7 @@ def test_order_is_nothing_and_every_release_costs(
 @settings(max_examples=5)
 @given(st.lists(EVENTS, min_size=1, max_size=3))
 def test_merging_equal_events_changes_no_bit(events: list[SampledGaussian]) -> None:
-    single = [event.model_copy(update={"steps": 1}) for event in events for _ in range(event.steps)]
-    assert accounting.epsilon_rdp(single, delta=DELTA) == accounting.epsilon_rdp(
+    assert accounting.epsilon_rdp(single(events), delta=DELTA) == accounting.epsilon_rdp(
         events, delta=DELTA
     )
 
@@ -98,16 +103,6 @@ def test_epsilon_rises_with_every_step_and_falls_with_noise_and_delta(
     assert by_noise == sorted(set(by_noise))
     by_delta = [price([gaussian(rate, 2.0, 9)], delta=delta) for delta in (1e-3, 1e-4, 1e-9)]
     assert by_delta == sorted(set(by_delta))
-
-
-@pytest.mark.parametrize(("rate", "noise", "steps"), [(0.05, 2.0, 300), (0.25, 4.0, 200)])
-def test_one_event_costs_what_dp_accounting_says(rate: float, noise: float, steps: int) -> None:
-    event = dp_accounting.PoissonSampledDpEvent(rate, dp_accounting.GaussianDpEvent(noise))
-    renyi = rdp.RdpAccountant().compose(event, steps).get_epsilon(DELTA)
-    loss = pld.PLDAccountant(value_discretization_interval=1e-3).compose(event, steps)
-    spend = accounting.spend([gaussian(rate, noise, steps)], delta=DELTA)
-    assert spend.rdp == pytest.approx(renyi, rel=1e-6)
-    assert spend.pld == pytest.approx(loss.get_epsilon(DELTA), rel=1e-6)
 
 
 def test_full_batches_of_any_noise_cost_what_one_gaussian_costs() -> None:
@@ -149,25 +144,39 @@ def test_far_beyond_any_cap_the_renyi_figure_stands_for_both() -> None:
 def test_the_loss_distribution_never_exceeds_renyi(events: list[SampledGaussian]) -> None:
     spend = accounting.spend(events, delta=DELTA)
     assert 0 <= spend.pld <= spend.rdp
+    assert accounting.epsilon_pld(events, delta=DELTA) <= accounting.epsilon_rdp(
+        events, delta=DELTA
+    )
 
 
-@pytest.mark.parametrize(
-    ("rate", "noise", "steps", "delta", "renyi", "loss"),
-    [
-        (1.0, 1.0, 10, 1e-5, 19.054, 17.857),
-        (0.25, 4.0, 200, 1e-4, 3.763, 3.408),
-        (0.5, 8.0, 400, 1e-4, 5.489, 5.007),
-        (0.05, 2.0, 1000, 1e-5, 4.024, 3.700),
-        (0.1, 1.0, 100, 1e-5, 7.904, 7.047),
-        (0.1, 20.0, 50, 1e-5, 0.127, 0.111),
-    ],
-)
+TABLE = [
+    (0.01, 1.0, 1000, 1e-5, 2.101, 1.828),
+    (0.01, 1.0, 10000, 1e-5, 6.713, 6.188),
+    (0.01, 0.6, 1000, 1e-5, 8.680, 7.434),
+    (0.05, 2.0, 1000, 1e-5, 4.024, 3.700),
+    (0.1, 1.0, 100, 1e-5, 7.904, 7.047),
+    (0.25, 1.0, 60, 1e-4, 13.631, 12.103),
+    (0.25, 4.0, 200, 1e-4, 3.763, 3.408),
+    (0.02, 0.5, 500, 1e-5, 20.194, 17.571),
+    (0.5, 8.0, 400, 1e-4, 5.489, 5.007),
+    (0.004, 1.1, 15000, 1e-5, 2.503, 2.295),
+    (0.05, 0.3, 200, 1e-4, 147.200, 83.995),
+    (1.0, 1.0, 10, 1e-5, 19.054, 17.857),
+    (0.1, 20.0, 50, 1e-5, 0.127, 0.111),
+]
+"""Rate, noise, steps, delta; epsilon by Renyi accounting and by loss distributions.
+
+Computed apart from this code, with dp-accounting 0.6.0 called by hand, and printed to three digits.
+"""
+
+
+@pytest.mark.parametrize(("rate", "noise", "steps", "delta", "renyi", "loss"), TABLE)
 def test_figures_agree_with_the_measured_table(  # noqa: PLR0913, PLR0917 - a row of the table
     rate: float, noise: float, steps: int, delta: float, renyi: float, loss: float
 ) -> None:
     spend = accounting.spend([gaussian(rate, noise, steps)], delta=delta)
-    assert spend.rdp == pytest.approx(renyi, abs=1e-3)
-    assert spend.pld == pytest.approx(loss, abs=1.1e-2)
+    assert spend.rdp == pytest.approx(renyi, abs=6e-4)
+    assert spend.pld == pytest.approx(loss, abs=6e-4)
 
 
 def thirty_runs() -> list[SampledGaussian]:
@@ -187,16 +196,9 @@ def test_thirty_runs_compose_in_seconds_and_agree_with_dp_accounting() -> None:
     runs = thirty_runs()
     start = time.process_time()
     spend = accounting.spend(runs, delta=DELTA)
-    assert time.process_time() - start < 5.0
-    renyi = rdp.RdpAccountant()
-    loss = pld.PLDAccountant(value_discretization_interval=1e-3)
-    for event in runs:
-        noise = dp_accounting.GaussianDpEvent(event.noise_multiplier)
-        sampled = dp_accounting.PoissonSampledDpEvent(event.sampling_rate, noise)
-        renyi.compose(noise if event.sampling_rate == 1.0 else sampled, event.steps)
-        loss.compose(noise if event.sampling_rate == 1.0 else sampled, event.steps)
-    assert spend.rdp == pytest.approx(renyi.get_epsilon(DELTA), rel=1e-6)
-    assert spend.pld == pytest.approx(loss.get_epsilon(DELTA), rel=1e-3)
+    assert time.process_time() - start < PATIENCE_S
+    assert spend.rdp == pytest.approx(raw(rdp.RdpAccountant(), runs), abs=1e-6)
+    assert spend.pld == pytest.approx(raw(pld.PLDAccountant(), runs), abs=1e-6)
     assert spend.pld < spend.rdp
 
 
