@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.errors import ArraysRefused, IntegrityLost
 from schemas.files import write_durably
 from schemas.plan import Aggregation
 from schemas.wire.arrays import Arrays, declared_layout, decoded, encoded, layout_of
@@ -84,19 +85,23 @@ def state_before(folder: Path, round_number: int) -> Personal | None:
     """Read the last state of an earlier round; None when there is none.
 
     Raises:
-        ArraysRefused: the file does not hold a state.
+        IntegrityLost: the file does not hold a state.
     """
     earlier = [number for number in _states(folder) if number < round_number]
     if not earlier:
         return None
     content = _path(folder, max(earlier)).read_bytes()
-    arrays = decoded(content, declared_layout(content))
     fields: dict[str, dict[str, NDArray[np.float32]]] = {name: {} for name in _FIELDS}
-    for key, value in arrays.items():
-        field, _, name = key.partition(".")
-        if name:
-            fields[field][name] = value
-    return Personal(round=max(earlier), counted=int(arrays["counted"][0]), **fields)
+    try:
+        arrays = decoded(content, declared_layout(content))
+        for key, value in arrays.items():
+            field, _, name = key.partition(".")
+            if name:
+                fields[field][name] = value
+        return Personal(round=max(earlier), counted=int(arrays["counted"][0]), **fields)
+    except (ArraysRefused, LookupError):
+        message = f"request refused: this site's own state of round {max(earlier)} is damaged"
+        raise IntegrityLost(message, next_step="restore personal/ from a backup") from None
 
 
 def keep(folder: Path, state: Personal, *, rule: Aggregation) -> None:

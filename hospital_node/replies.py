@@ -14,9 +14,11 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from schemas.base import Record
-from schemas.errors import EnvelopeRefused
+from schemas.errors import EnvelopeRefused, IntegrityLost, InvalidRecord
 from schemas.files import write_durably
-from schemas.names import Digest, Name, digest_of
+from schemas.names import Digest, Name, PublicKey, digest_of
+from schemas.update import Evaluation, Update
+from schemas.wire.envelope import opened
 from schemas.wire.packet import Packet
 
 Purpose: TypeAlias = Literal["train", "evaluate"]
@@ -45,17 +47,21 @@ class Replies:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def stored(self, slot: Slot, request: bytes) -> Packet | None:
-        """Return the reply that this request got before; None when the slot is free.
+    def stored(self, slot: Slot, request: bytes, *, key: PublicKey) -> Packet | None:
+        """Return the reply that this request got before, signed by `key`; None for a free slot.
 
         Raises:
             EnvelopeRefused: the slot was used by another request.
+            IntegrityLost: the stored bytes are not the ones that left.
         """
         path = self._path(slot)
         if not path.exists():
             return None
         line, _, rest = path.read_bytes().partition(b"\n")
-        head = StoredReply.from_canonical(line)
+        try:
+            head = StoredReply.from_canonical(line)
+        except InvalidRecord:
+            raise _damaged(slot) from None
         if head.request != digest_of(request):
             message = (
                 f"request refused: round {slot.round} was asked by another request, one is allowed"
@@ -63,7 +69,10 @@ class Replies:
             raise EnvelopeRefused(
                 message, next_step="the aggregator must send its first request again"
             )
-        return Packet(rest[: head.envelope_size], rest[head.envelope_size :])
+        reply = Packet(rest[: head.envelope_size], rest[head.envelope_size :])
+        if not _is_whole(reply, key):
+            raise _damaged(slot)
+        return reply
 
     def store(self, slot: Slot, request: bytes, reply: Packet) -> None:
         """Put a reply on disk."""
@@ -77,3 +86,20 @@ class Replies:
 
     def _path(self, slot: Slot) -> Path:
         return self._folder / slot.run / f"{slot.round:06d}-{slot.purpose}"
+
+
+def _is_whole(reply: Packet, key: PublicKey) -> bool:
+    """Say whether a reply is signed by this key and has the arrays that it names."""
+    try:
+        found = opened(reply.envelope, Update, Evaluation, key=key)
+    except EnvelopeRefused:
+        return False
+    if isinstance(found, Update):
+        return digest_of(reply.body) == found.arrays
+    return not reply.body
+
+
+def _damaged(slot: Slot) -> IntegrityLost:
+    message = f"request refused: the stored reply of round {slot.round} is damaged"
+    next_step = "restore ledger, journal and replies together from the newest backup"
+    return IntegrityLost(message, next_step=next_step)

@@ -8,7 +8,8 @@
 5. Ledger and journal are of one state, and privacy is charged to the ledger, on disk, before the
    work touches a patient's image.
 6. The reply is signed, and stored whole, before it leaves; then the charge is final.
-7. Any no is a signed refusal with a coarse code; its reason stays in this hospital's journal.
+7. Any no is a signed refusal with a coarse code; its reason stays in this hospital's journal. Work
+   that fails for a reason that nobody foresaw is refused as `unavailable`, and its charge stands.
 
 A crash between two lines costs at most a charge for something that never left.
 """
@@ -75,6 +76,20 @@ def answer(node: Node, packet: Packet) -> Packet:
     return reply
 
 
+def unable(node: Node, packet: Packet) -> Packet:
+    """Refuse a request whose work raised what nobody foresaw; what it reserved stays charged.
+
+    Raises:
+        EnvelopeRefused: the request is not of this federation's aggregator.
+    """
+    request = _verified(node, packet)
+    node.warm.clear()  # the failure may have left a network half changed
+    message = "request refused: its work failed unexpectedly; this node's log names the place"
+    reply = _refusal(node, request, FederationError(message))
+    node.journal.seal()
+    return reply
+
+
 def _verified(node: Node, packet: Packet) -> Request:
     membership, roster = node.membership()
     request = opened(packet.envelope, TrainRequest, EvaluateRequest, key=roster.aggregator)
@@ -91,7 +106,7 @@ def _answered(node: Node, request: Request, packet: Packet) -> Packet:
     purpose = _purpose(request)
     slot, replies = Slot(request.run, request.round, purpose), Replies(node.home.replies)
     _hold_head(node, request)
-    stored = replies.stored(slot, packet.envelope)
+    stored = replies.stored(slot, packet.envelope, key=node.key.public)
     node.journal.append(_received(request, purpose, repeated=stored is not None))
     if stored is not None:
         noted = tuple(read_facts(node.home.journal, ReplySent, Settled))

@@ -17,7 +17,7 @@ from hospital_node.models.registry import Network, build, trainable_layout
 from hospital_node.node import Node
 from hospital_node.training import evaluation, local, private, self_test
 from hospital_node.training.examples import Examples, examples_of
-from schemas.errors import EnvelopeRefused, PolicyRefused
+from schemas.errors import ArraysRefused, EnvelopeRefused, PeerRefused, PolicyRefused
 from schemas.manifest import Part
 from schemas.plan import Epochs, PatientPrivacy, PlanSite, PrivateSteps, TrainingPlan
 from schemas.update import EvaluateRequest, Histogram, Request
@@ -79,7 +79,11 @@ def prepared(node: Node, request: Request, plan: TrainingPlan, *, arrays: bytes)
 
 
 def trained(work: Work) -> bytes:
-    """Return the encoded delta of one round of local work."""
+    """Return the encoded delta of one round of local work.
+
+    Raises:
+        PeerRefused: it is not finite; the plan's constants do not suit the cohort.
+    """
     plan = work.plan
     match plan.local, plan.privacy:
         case PrivateSteps() as steps, PatientPrivacy() as privacy:
@@ -97,7 +101,12 @@ def trained(work: Work) -> bytes:
         case _:
             message = "plan refused: its local work and its privacy do not go together"
             raise PolicyRefused(message, next_step="approve a plan whose parts fit")
-    body = encoded(delta, layout_of(delta))
+    try:
+        body = encoded(delta, layout_of(delta))
+    except ArraysRefused:
+        message = "round refused: training gave values that are not finite, only finite ones leave"
+        next_step = "tell the study lead; a smaller learning rate may mend it"
+        raise PeerRefused(message, next_step=next_step) from None
     if work.own is not None:
         rule = plan.aggregation
         personal.keep(work.own.folder, personal.ended(work.own.state, delta, rule=rule), rule=rule)

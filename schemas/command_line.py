@@ -20,8 +20,9 @@ from collections.abc import Sequence
 
 import click
 import typer
+from pydantic import ValidationError
 
-from schemas.errors import FederationError, HomeRefused
+from schemas.errors import FederationError, HomeRefused, InputRefused
 
 INTERRUPTED = 130
 
@@ -37,9 +38,16 @@ def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
         say_refusal(error)
         return error.exit_status
     except OSError as error:
-        refusal = HomeRefused(
+        refusal: FederationError = HomeRefused(
             f"command refused: a file or folder cannot be used ({error.strerror or 'unknown'})",
             next_step="check that it exists, that it belongs to you, and that the disk has room",
+        )
+        say_refusal(refusal)
+        return refusal.exit_status
+    except ValidationError as error:
+        refusal = InputRefused(
+            f"command refused: {error.title} cannot hold {error.error_count()} of the values given",
+            next_step="check the command's values against docs/reference/",
         )
         say_refusal(refusal)
         return refusal.exit_status

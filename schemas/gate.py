@@ -24,7 +24,7 @@ class ModelGate(Record):
     """A stratified loss up to this much is tolerated."""
     site_margin: float = Field(default=0.1, ge=0, le=1)
     """A loss at one large enough site up to this much is tolerated."""
-    site_min_class_weight: float = Field(default=10.0, gt=0)
+    site_min_class_weight: float = Field(default=10.0, gt=0, le=1e9)
     """A site has a figure of its own when each class weighs at least this many patients."""
     min_sites: int = Field(default=1, ge=1)
     """Sites with a figure of their own that a verdict needs."""

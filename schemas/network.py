@@ -74,8 +74,8 @@ class GaborFourier(Record):
 
     kind: Literal["gabor-fourier"] = "gabor-fourier"
     features: int = Field(default=4096, ge=2, le=65536, multiple_of=2)
-    bandwidth: float = Field(default=1.0, gt=0)
-    bias_scale: float = Field(default=0.3, ge=0)
+    bandwidth: float = Field(default=1.0, gt=0, le=1e6)
+    bias_scale: float = Field(default=0.3, ge=0, le=1e6)
     seed: int = Field(default=11, ge=0, lt=2**31)
 
 

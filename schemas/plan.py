@@ -17,6 +17,9 @@ from schemas.names import Digest, Name, SiteName, Text
 from schemas.network import NetworkSpec, SegmentationNetwork
 from schemas.privacy import NoiseMultiplier, SampledGaussian
 
+Rate: TypeAlias = Annotated[float, Field(gt=0, le=1e4)]
+"""A learning rate; beyond this a step of float32 arrays means nothing."""
+
 FileName: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$")
 ]
@@ -43,9 +46,9 @@ class PlanSite(Record):
     """One hospital's declared constants."""
 
     site: SiteName
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, ge=1e-6, le=1e9)
     """Public weight of its delta; only ratios matter."""
-    expected_patients: float | None = Field(default=None, gt=0)
+    expected_patients: float | None = Field(default=None, ge=1, le=1e9)
     """Public number of train patients: a private gradient is scaled for the rate times it."""
 
 
@@ -53,17 +56,17 @@ class AdamW(Record):
     """Loshchilov and Hutter 2019, arXiv:1711.05101; moments start at zero in every round."""
 
     kind: Literal["adamw"] = "adamw"
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
+    learning_rate: Rate
+    weight_decay: float = Field(default=0.01, ge=0, le=100)
 
 
 class Sgd(Record):
     """Stochastic gradient descent; momentum starts at zero in every round."""
 
     kind: Literal["sgd"] = "sgd"
-    learning_rate: float = Field(gt=0)
+    learning_rate: Rate
     momentum: float = Field(default=0.0, ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0, le=100)
 
 
 LocalOptimizer: TypeAlias = Annotated[AdamW | Sgd, Field(discriminator="kind")]
@@ -73,7 +76,7 @@ class Augmentation(Record):
     """Random flips, rotation, scale, shift and intensity, each image anew."""
 
     flip: bool = True
-    rotation: float = Field(default=0.15, ge=0)
+    rotation: float = Field(default=0.15, ge=0, le=3.15)
     """Radians."""
     scale: float = Field(default=0.1, ge=0, lt=1)
     shift: float = Field(default=0.08, ge=0, lt=1)
@@ -85,8 +88,8 @@ class Epochs(Record):
     """Passes over the shuffled train images; only without privacy."""
 
     kind: Literal["epochs"] = "epochs"
-    epochs: int = Field(ge=1)
-    batch_images: int = Field(ge=1)
+    epochs: int = Field(ge=1, le=10_000)
+    batch_images: int = Field(ge=1, le=1_000_000)
     optimizer: LocalOptimizer
     cosine: bool = False
     """The learning rate falls over the rounds from 1 to 0.02 of itself along half a cosine."""
@@ -98,7 +101,7 @@ class PrivateSteps(Record):
     """Steps of DP-SGD over patients drawn at the plan's rate; only with patient-level privacy."""
 
     kind: Literal["private-steps"] = "private-steps"
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=1, le=1_000_000)
     optimizer: Sgd
 
 
@@ -117,7 +120,7 @@ class PatientPrivacy(Record):
     kind: Literal["patient"]
     sampling_rate: float = Field(gt=0, le=1)
     noise_multiplier: NoiseMultiplier
-    max_norm: float = Field(gt=0)
+    max_norm: float = Field(ge=1e-9, le=1e9)
     """Clipping bound C of a patient's mean gradient."""
     delta: float = Field(gt=0, le=0.01)
 
@@ -147,11 +150,11 @@ class Aggregation(Record):
     """
 
     algorithm: Literal["fedavg", "fedavgm"] = "fedavg"
-    learning_rate: float = Field(default=1.0, gt=0)
+    learning_rate: Rate = 1.0
     momentum: float = Field(default=0.0, ge=0, lt=1)
     average_from: int | None = Field(default=None, ge=1)
     """Candidates are the mean of the iterates since this round; training goes on from the last."""
-    max_update_norm: float | None = Field(default=None, gt=0)
+    max_update_norm: float | None = Field(default=None, ge=1e-9, le=1e9)
     """A public bound on the L2 norm of a delta; longer ones are quarantined."""
     personalisation: Personalisation | None = None
 

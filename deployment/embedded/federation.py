@@ -26,7 +26,7 @@ from hospital_node.node import Node
 from hospital_node.node import opened as opened_node
 from hospital_node.policy import load_policy
 from hospital_node.privacy.ledger import Ledger
-from hospital_node.session import answer
+from hospital_node.session import answer, unable
 from schemas.audit.events import Facts
 from schemas.errors import FederationError, HomeRefused, InputRefused
 from schemas.names import Name, SiteName
@@ -122,7 +122,7 @@ def _refuse_second(site: SiteName, found: Mapping[SiteName, Node]) -> None:
 
 
 def _client(node: Node) -> ClientApp:
-    def answer_of(_: Context) -> Callable[[Packet], Packet]:
-        return lambda packet: answer(node, packet)
+    def answering(how: Callable[[Node, Packet], Packet]) -> client_app.AnswerOf:
+        return lambda _: lambda packet: how(node, packet)
 
-    return client_app.build(answer_of)
+    return client_app.build(answering(answer), answering(unable))

@@ -19,13 +19,15 @@ from rich.table import Table
 from hospital_node.cli.options import Home, Json
 from hospital_node.cohort.contract_checks import Finding, conforms
 from hospital_node.cohort.ingest import Desk, ingest
+from hospital_node.cohort.parts import is_begun
 from hospital_node.cohort.store import open_cohort, stored_contracts
 from hospital_node.config import NodeHome, load_config
 from hospital_node.node import opened
+from hospital_node.privacy.ledger import Ledger
 from schemas.audit.events import CohortIngested
 from schemas.command_line import say_json
 from schemas.contract import DataContract
-from schemas.errors import CohortRefused, InputRefused
+from schemas.errors import CohortRefused, InputRefused, LedgerDamaged
 from schemas.manifest import DatasetManifest, Part
 
 app = typer.Typer(help="The cohort: DICOM in, the contract checked, nobody identifiable.")
@@ -77,6 +79,7 @@ def ingest_cohort(  # noqa: PLR0913 - the options of a command
             table = labels or _beside(source)
     agreed = _contract(contract)
     with opened(home, command="cohort-ingest") as node, _progress() as progress:
+        _refuse_lost_parts(node.home)
         desk = Desk(node.config.site, node.pseudonym_key, node.cohort_folder, progress)
         try:
             report = ingest(source, table, agreed, desk=desk)
@@ -116,6 +119,22 @@ def show(*, home: Home, json: Json = False) -> None:
         typer.echo("no cohort is stored here")
     for one in cohorts:
         _say(one.contract, one.manifest, one.findings, json=False)
+
+
+def _refuse_lost_parts(home: NodeHome) -> None:
+    """Refuse to divide patients anew where the ledger prices the parts of an earlier register.
+
+    Raises:
+        LedgerDamaged: the ledger holds releases, and the register of parts is missing.
+    """
+    with Ledger(home.ledger) as ledger:
+        releases = len(ledger.entries())
+    if releases and not is_begun(home.cohort):
+        raise LedgerDamaged(
+            f"ledger refused: it holds {releases} releases, and the register of the patients' "
+            "parts that they were priced by is missing",
+            next_step=f"restore {home.cohort.name}.parts.json, ledger and journal from a backup",
+        )
 
 
 def _beside(source: Path) -> Path:

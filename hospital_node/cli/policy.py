@@ -91,6 +91,7 @@ def limit_epsilon(
     approver: Approver,
     epsilon: Annotated[float | None, typer.Option(help="Largest epsilon of any patient.")] = None,
     delta: Annotated[float | None, typer.Option(help="Delta at which epsilon is held.")] = None,
+    json: Json = False,
 ) -> None:
     """Change the cap. What was spent stays; a higher cap weakens every patient's guarantee.
 
@@ -107,6 +108,9 @@ def limit_epsilon(
         )
         node.journal.append(LimitSet(approver=approver, epsilon=new.epsilon, delta=new.delta))
         set_limit(node.home, new)
+    if json:
+        say_json(new.model_dump(mode="json"))
+        return
     typer.echo(f"The cap is epsilon {new.epsilon:g} at delta {new.delta:g} (was {old.epsilon:g}).")
 
 

@@ -53,6 +53,11 @@ def settle_parts(store: Path, manifest: DatasetManifest) -> None:
     write_durably(_path(store), register.canonical(), mode=0o600)
 
 
+def is_begun(store: Path) -> bool:
+    """Say whether the register is there: a home has one since its first cohort."""
+    return _path(store).exists()
+
+
 def _path(store: Path) -> Path:
     return store.with_name(store.name + _FILE)
 

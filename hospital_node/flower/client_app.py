@@ -1,9 +1,9 @@
 """The ClientApp: what Flower calls at a node, and the only place here that catches every exception.
 
 * One request, one reply; the work itself is `answer`'s, and keeps no state in Flower's context.
-* An exception that gets this far becomes Flower's error reply without its type, text or values.
-  The node's own log gets the type and the line of code, never the text: a library may have put a
-  patient's value there.
+* An exception that gets this far becomes the node's signed refusal, or, where even that fails,
+  Flower's error reply; neither has its type, text or values. The node's own log gets the type and
+  the line of code, never the text: a library may have put a patient's value there.
 """
 
 import logging
@@ -23,19 +23,23 @@ AnswerOf: TypeAlias = Callable[[Context], Callable[[Packet], Packet]]
 _log = logging.getLogger(__name__)
 
 
-def build(answer_of: AnswerOf) -> ClientApp:
-    """Make the ClientApp that answers train and evaluate requests by `answer_of(context)`."""
+def build(answer_of: AnswerOf, unable_of: AnswerOf) -> ClientApp:
+    """Make the ClientApp that answers train and evaluate requests by `answer_of(context)`.
+
+    `unable_of(context)` gives the answer to a packet whose work raised what nobody foresaw.
+    """
     app = ClientApp()
 
     @app.train()
     @app.evaluate()
     def answered(request: Message, context: Context) -> Message:
-        try:
-            return reply(request, answer_of(context)(packet_of(request)))
-        except Exception as error:  # noqa: BLE001 - this side's edge: nothing of it may leave
-            place = _place(error.__traceback__)
-            _log.error("request failed: %s at %s", type(error).__name__, place)
-            return failure(request)
+        for answering in (answer_of, unable_of):
+            try:
+                return reply(request, answering(context)(packet_of(request)))
+            except Exception as error:  # noqa: BLE001 - this side's edge: nothing of it may leave
+                place = _place(error.__traceback__)
+                _log.error("request failed: %s at %s", type(error).__name__, place)
+        return failure(request)
 
     return app
 

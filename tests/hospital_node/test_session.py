@@ -18,8 +18,8 @@ from hospital_node.privacy.ledger import Ledger
 from hospital_node.replies import Replies, Slot
 from hospital_node.session import answer
 from hospital_node.work import _examples, _network
-from schemas.audit.events import Refused, ReplySent, Reserved, Settled
-from schemas.errors import EnvelopeRefused
+from schemas.audit.events import Facts, RefusalReceived, Refused, ReplySent, Reserved, Settled
+from schemas.errors import EnvelopeRefused, QuorumLost
 from schemas.names import digest_of
 from schemas.update import EvaluateRequest, Evaluation, Refusal, TrainRequest, Update
 from schemas.wire.envelope import opened, signed
@@ -28,6 +28,13 @@ from schemas.wire.packet import Packet
 from tests.study import Study, approved, command, ingest, made
 
 DELTA = 1e-4
+BOUND: dict[str, Any] = {
+    "federation": "t",
+    "run": "a",
+    "plan": digest_of(b"plan"),
+    "round": 3,
+    "request": "a.3.train",
+}
 
 
 @dataclass(frozen=True)
@@ -251,11 +258,13 @@ def test_nobody_can_change_the_cap_without_a_readable_name(tmp_path: Path, appro
 
 
 def test_slots_of_runs_and_purposes_are_apart(tmp_path: Path) -> None:
-    replies = Replies(tmp_path)
-    replies.store(Slot("a", 3, "train"), b"request", Packet(b"envelope", b"body"))
-    assert replies.stored(Slot("a", 3, "evaluate"), b"request") is None
-    assert replies.stored(Slot("b", 3, "train"), b"request") is None
-    assert replies.stored(Slot("a", 3, "train"), b"request") == Packet(b"envelope", b"body")
+    replies, key = Replies(tmp_path), SigningKey.generate()
+    update = Update(**BOUND, site="east", head="head", arrays=digest_of(b"body"), privacy=None)
+    reply = Packet(signed(update, key), b"body")
+    replies.store(Slot("a", 3, "train"), b"request", reply)
+    assert replies.stored(Slot("a", 3, "evaluate"), b"request", key=key.public) is None
+    assert replies.stored(Slot("b", 3, "train"), b"request", key=key.public) is None
+    assert replies.stored(Slot("a", 3, "train"), b"request", key=key.public) == reply
     assert (replies.last_round("a", "train"), replies.last_round("a", "evaluate")) == (3, 0)
 
 
@@ -309,3 +318,60 @@ def test_two_contracts_over_the_same_images_keep_their_own_labels(tmp_path: Path
         network = _network(node, plan, cohort)
         labels = [_examples(node, network, which, "train").labels for which in (cohort, other)]
         assert (labels[0] == 1 - labels[1]).all()
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "its first line": lambda content: b"?" + content[1:],
+    "its signature": lambda content: content.replace(b'"signature":"', b'"signature":"A', 1)[:-1],
+    "its arrays": lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+    "its end": lambda content: content[:-1],
+    "everything": lambda _: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_stored_reply_never_leaves_and_is_this_sites_trouble(
+    tmp_path: Path, damage: str
+) -> None:
+    with desk(tmp_path, private=True) as one:
+        first = answer(one.node, one.packet())
+        [path] = one.node.home.replies.rglob("*-train")
+        content = path.read_bytes()
+        path.write_bytes(DAMAGES[damage](content))
+        assert one.asked().code == "unavailable"
+        path.write_bytes(content)
+        assert answer(one.node, one.packet()) == first
+
+
+def test_work_that_raises_what_nobody_foresaw_is_a_signed_refusal_and_stays_charged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        message = "MILLER^ANNA"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("hospital_node.session.trained", fail)
+    study = made(tmp_path, private=True)
+    with study.opened() as embedded:
+        name = study.started(embedded.federation)
+        seen: list[Facts] = []
+        with pytest.raises(QuorumLost):
+            embedded.conducted(name, observe=seen.append)
+        assert {one.code for one in seen if isinstance(one, RefusalReceived)} == {"unavailable"}
+        node = embedded.nodes["east"]
+        with Ledger(node.home.ledger) as ledger:
+            assert [row.status for row in ledger.rows()] == ["reserved"]
+        reasons = [path.read_bytes() for path in (node.home.journal / "private").iterdir()]
+        assert any(b"failed unexpectedly" in reason for reason in reasons)
+        assert not any(b"MILLER" in reason for reason in reasons)
+    logged = capsys.readouterr().err
+    assert "request failed: RuntimeError at tests.hospital_node.test_session" in logged
+    assert "MILLER" not in logged
+
+
+def test_training_that_diverges_is_refused_and_stays_charged(tmp_path: Path) -> None:
+    steps = {"kind": "private-steps", "steps": 9}
+    local = steps | {"optimizer": {"kind": "sgd", "learning_rate": 1e4, "weight_decay": 100.0}}
+    with desk(tmp_path, private=True, local=local) as one:
+        assert one.asked().code == "unavailable"
+        assert one.spent() > 0

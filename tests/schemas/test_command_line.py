@@ -7,6 +7,7 @@ import typer
 
 from schemas import errors
 from schemas.command_line import run, say_json
+from schemas.privacy import Spend
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -22,6 +23,12 @@ def refuse(kind: str) -> None:
     """Refuse with an error of this tree."""
     message = "cohort refused: found 1 patient, at least 2 are needed"
     raise getattr(errors, kind)(message, next_step="ingest more")
+
+
+@app.command()
+def record(epsilon: float) -> None:
+    """Make a record of what was typed."""
+    Spend(delta=1e-4, rdp=epsilon, pld=0.0)
 
 
 @app.command()
@@ -65,6 +72,15 @@ def test_a_refusal_is_a_paragraph_and_a_next_step_on_standard_error(
 def test_a_wrong_argument_ends_with_2_and_says_which(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(app, ["succeed", "--count", "many"]) == 2
     assert "--count" in capsys.readouterr().err
+
+
+def test_a_value_that_no_record_holds_ends_with_2_and_is_not_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(app, ["record", "--", "-3.25"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("command refused: Spend cannot hold 1 of the values given\nnext: ")
+    assert "3.25" not in said
 
 
 def test_an_interruption_ends_with_130_and_says_what_stands(

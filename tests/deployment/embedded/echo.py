@@ -41,8 +41,15 @@ def echo(packet: Packet) -> Packet:
     return packet
 
 
-def node(answer: Callable[[Packet], Packet] = echo) -> ClientApp:
-    return client_app(lambda _: answer)
+def mute(_: Packet) -> Packet:
+    """Be unable even to refuse."""
+    raise ArithmeticError
+
+
+def node(
+    answer: Callable[[Packet], Packet] = echo, unable: Callable[[Packet], Packet] = mute
+) -> ClientApp:
+    return client_app(lambda _: answer, lambda _: unable)
 
 
 def lead(

@@ -115,3 +115,12 @@ def test_a_ledger_that_the_journal_contradicts_is_not_shown(
         for words in (("show",), ("export",), ("forecast", one.study.plan)):
             text = said(capsys, "budget", *words, "--home", one.node.home.root, expect=7)
             assert "a charge in the journal that the ledger does not have" in text
+
+
+def test_a_changed_cap_is_said_as_one_object(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = made(tmp_path)
+    words = ("policy", "limit", "--home", study.nodes["east"], "--approver", "A. Steward")
+    shown = json.loads(said(capsys, *words, "--epsilon", 4, "--json"))
+    assert shown == {"delta": 0.0001, "epsilon": 4.0}

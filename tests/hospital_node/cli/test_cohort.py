@@ -11,6 +11,9 @@ from hospital_node.config import NodeHome
 from schemas.audit.events import CohortIngested
 from schemas.audit.journal import read_events
 from schemas.command_line import run
+from schemas.update import Update
+from tests import study
+from tests.attacks.desk import desk
 from tests.hospital_node.cohort.exports import contract, write_export, write_labels
 
 app = typer.Typer()
@@ -159,3 +162,17 @@ def test_a_changed_cohort_is_not_shown(home: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize("words", [["show"], ["check", "--contract", "missing.toml"]])
 def test_a_missing_home_or_contract_is_refused(tmp_path: Path, words: list[str]) -> None:
     assert typed(tmp_path / "nowhere", *words) in {2, 3}
+
+
+def test_patients_are_not_divided_anew_under_a_ledger_that_prices_their_parts(
+    tmp_path: Path,
+) -> None:
+    with desk(tmp_path, private=True) as one:
+        assert isinstance(one.asked(), Update)
+        register = one.node.home.cohort.with_name("cohort.parts.json")
+    content = register.read_bytes()
+    register.unlink()
+    study.ingest(one.study, "east", expect=7)
+    assert not register.exists()
+    register.write_bytes(content)
+    study.ingest(one.study, "east")

@@ -18,7 +18,7 @@ from deployment.embedded.engine import run
 from hospital_node.flower.client_app import build
 from schemas.update import EvaluateRequest, TrainRequest
 from schemas.wire.packet import BODY_ENCODING, BODY_RECORD, ENTRY, ENVELOPE_RECORD, Packet
-from tests.deployment.embedded.echo import echo, replies, request
+from tests.deployment.embedded.echo import mute, node, replies, request
 
 BYTES = Array(BODY_ENCODING, (3,), BODY_ENCODING, b"abc")
 ENVELOPE = ConfigRecord({ENTRY: b"envelope"})
@@ -32,10 +32,10 @@ def sent(records: RecordDict, kind: str = MessageType.TRAIN) -> Message:
 
     @server.main()
     def main(grid: Grid, _: Context) -> None:
-        [node] = grid.get_node_ids()
-        came.extend(grid.send_and_receive([Message(records, node, kind)]))
+        [only] = grid.get_node_ids()
+        came.extend(grid.send_and_receive([Message(records, only, kind)]))
 
-    run(server, {"A": build(lambda _: echo)}, workers=1)
+    run(server, {"A": node()}, workers=1)
     [reply] = came
     return reply
 
@@ -43,14 +43,14 @@ def sent(records: RecordDict, kind: str = MessageType.TRAIN) -> Message:
 @pytest.mark.parametrize("kind", [TrainRequest, EvaluateRequest])
 def test_both_kinds_of_request_are_answered(kind: type[TrainRequest | EvaluateRequest]) -> None:
     packet = request(kind, body=b"arrays")
-    assert replies({"A": build(lambda _: echo)}, packet) == [("A", packet)]
+    assert replies({"A": node()}, packet) == [("A", packet)]
 
 
 def test_the_answer_is_chosen_by_the_node_that_is_asked() -> None:
     def answer_of(context: Context) -> Packet:
         return Packet(str(context.node_config["site"]).encode())
 
-    app = build(lambda context: lambda _: answer_of(context))
+    app = build(lambda context: lambda _: answer_of(context), lambda _: mute)
     came = dict(replies({"A": app, "B": app}, request()))
     assert came == {"A": Packet(b"A"), "B": Packet(b"B")}
 
@@ -103,15 +103,23 @@ def test_an_exception_leaves_a_node_without_type_text_or_place(
     @server.main()
     def main(grid: Grid, _: Context) -> None:
         records = RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY})
-        [node] = grid.get_node_ids()
-        came.extend(grid.send_and_receive([Message(records, node, MessageType.TRAIN)]))
+        [only] = grid.get_node_ids()
+        came.extend(grid.send_and_receive([Message(records, only, MessageType.TRAIN)]))
 
     with caplog.at_level(logging.DEBUG):
-        run(server, {"A": build(lambda _: fail)}, workers=1)
+        run(server, {"A": node(fail)}, workers=1)
 
     assert [one.error.reason for one in came] == ["the node could not reply"]
     assert "request failed: FileNotFoundError at tests.hospital_node.flower" in caplog.text
     assert "MILLER" not in caplog.text
+
+
+def test_a_node_that_could_not_answer_refuses_instead() -> None:
+    def fail(_: Packet) -> Packet:
+        raise ZeroDivisionError
+
+    app = node(fail, unable=lambda _: Packet(b"refusal"))
+    assert replies({"A": app}, request()) == [("A", Packet(b"refusal"))]
 
 
 def test_a_message_of_another_type_is_refused_without_its_text() -> None:
