@@ -44,7 +44,10 @@ Shares: TypeAlias = Callable[[list[Tensor]], list[Share]]
 
 @dataclass(slots=True)
 class _Tape:
-    """What one forward pass leaves: where gradients are wanted, and what becomes of them."""
+    """What one forward pass leaves: where gradients are wanted, and what becomes of them.
+
+    What it holds does not hold it, so that a step's memory is free again when the step ends.
+    """
 
     patients: int
     wanted: list[tuple[Watched, Shares]] = field(default_factory=list)
@@ -132,6 +135,7 @@ def _watching(
     if not outputs.requires_grad:
         outputs.requires_grad_()
     seen, version = inputs.detach(), inputs._version  # noqa: SLF001 - torch tells it no other way
+    patients = tape.patients
 
     def shares(gradients: list[Tensor]) -> list[Share]:
         if seen._version != version:  # noqa: SLF001
@@ -139,8 +143,8 @@ def _watching(
             raise RuntimeError(message)
         (gradient,) = gradients
         if isinstance(layer, nn.Linear):
-            return linear_shares(owned, seen, gradient, patients=tape.patients)
-        return convolution_shares(layer, owned, seen, gradient=gradient, patients=tape.patients)
+            return linear_shares(owned, seen, gradient, patients=patients)
+        return convolution_shares(layer, owned, seen, gradient=gradient, patients=patients)
 
     watched = outputs if outputs.is_leaf else get_gradient_edge(outputs)
     tape.wanted.append(([watched], shares))
@@ -160,10 +164,11 @@ def _scaling(
         for name, value in layer.named_parameters(recurse=False)
     }
     leaves = [copies[name].requires_grad_() for name in owned]
+    patients = tape.patients
 
     def shares(gradients: list[Tensor]) -> list[Share]:
         return [
-            made(value, by_patient(gradient, tape.patients).sum(1))
+            made(value, by_patient(gradient, patients).sum(1))
             for value, gradient in zip(owned.values(), gradients, strict=True)
         ]
 

@@ -1,5 +1,6 @@
 """Closed forms layer by layer: every layer there is against plain autograd, and what is refused."""
 
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -170,3 +171,24 @@ def test_what_has_no_closed_form_is_refused_and_left_as_it_was(
         layered(module.double(), chunk_of((4,), 1), 0.1, mean_square)
     assert all(value.requires_grad for value in module.parameters())
     assert all("forward" not in vars(layer) for layer in module.modules())
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS))
+def test_a_step_leaves_no_array_to_the_garbage_collector(name: str) -> None:
+    torch.manual_seed(0)
+    make, shape = LAYERS[name]
+    module, chunk = make().double(), chunk_of(shape, 2)
+    layered(module, chunk, 0.1, mean_square)
+    gc.collect()
+    gc.disable()
+    try:
+        before = tensors()
+        for _ in range(3):
+            layered(module, chunk, 0.1, mean_square)
+        assert tensors() == before
+    finally:
+        gc.enable()
+
+
+def tensors() -> int:
+    return sum(issubclass(type(one), Tensor) for one in gc.get_objects())
