@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from aggregator.checkpoints.registry import Run as RunEntry
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
-from aggregator.rounds import Run, conducted, taken_up
+from aggregator.rounds import Run, conducted, is_over, taken_up
 from aggregator.run_state import AcceptedModel, RunState, ServerArrays, StateFile
 from aggregator.vectors import Vectors
 from schemas.audit.events import Facts, RunClosed, RunOpened
+from schemas.audit.journal import read_facts
 from schemas.checkpoint import CheckpointManifest
 from schemas.contract import DataContract
 from schemas.errors import FederationError, InputRefused
@@ -97,11 +98,12 @@ def conduct(
     """Conduct a started or interrupted run to its end and return its last state.
 
     Raises:
-        InputRefused: no such run.
+        InputRefused: no such run, or one that has ended.
         QuorumLost: a round was abandoned; the run may be resumed.
         IntegrityLost: a stored state or model does not verify.
     """
     plan, state = stored(federation, name)
+    refuse_closed(federation, plan, state)
     layout = declared_layout(federation.store.arrays(plan.initial.arrays or ""))
     folder = federation.home.runs / name
     run = Run(
@@ -134,6 +136,27 @@ def conduct(
     reason = "too many candidates in a row were rejected" if stopped else "every round is done"
     run.note(_closed(state, reason=reason))
     return state
+
+
+def refuse_closed(federation: Federation, plan: TrainingPlan, state: RunState) -> None:
+    """Refuse to go on with a run whose end stands in the journal.
+
+    Raises:
+        InputRefused: it has ended.
+    """
+    if not is_over(plan, state):
+        return
+    noted = read_facts(federation.home.journal, RunOpened, RunClosed)
+    about = [one for one in noted if isinstance(one, RunOpened | RunClosed)]
+    last = [one for one in about if one.run == state.run][-1:]
+    if not last or isinstance(last[0], RunOpened):
+        return  # a crash between the last state and its note
+    message = f"run refused: {state.run} has ended, in round {state.round} of {plan.rounds}"
+    next_step = (
+        f"read it: aggregator audit report --home DIR --run {state.run}; "
+        "or start a new run, without --resume"
+    )
+    raise InputRefused(message, next_step=next_step)
 
 
 def stored(federation: Federation, name: Name) -> tuple[TrainingPlan, RunState]:

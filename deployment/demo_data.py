@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hospital_node.cohort.synthetic import HOSPITALS, write_site
+from schemas.contract import DataContract
 from schemas.errors import InputRefused
 from schemas.plan import TrainingPlan
 
@@ -17,11 +18,31 @@ class Source:
     labels: Path
 
 
-def invented(folder: Path, *, seed: int) -> list[Source]:
-    """Write the four invented hospitals and return them."""
-    for site in HOSPITALS:
-        write_site(site, folder / site.name, seed=seed)
-    return [_source(folder / site.name) for site in HOSPITALS]
+def invented(folder: Path, plan: TrainingPlan) -> list[Source]:
+    """Write the invented hospitals that a plan names and return them."""
+    named = [site for site in HOSPITALS if plan.site(site.name) is not None]
+    for site in named:
+        write_site(site, folder / site.name, seed=plan.initial.seed)
+    return [_source(folder / site.name) for site in named]
+
+
+def refuse_other_hospitals(plan: TrainingPlan, contract: DataContract, fits: DataContract) -> None:
+    """Refuse a plan for which no hospital can be invented: they have their names, and one contract.
+
+    Raises:
+        InputRefused: it names other sites, or is under another contract than `fits`.
+    """
+    names = [site.name for site in HOSPITALS]
+    strange = [one.site for one in plan.sites if one.site not in names]
+    found = f"the plan names {', '.join(strange)}" if strange else ""
+    if contract.digest != fits.digest:
+        found = found or f"the plan's contract is {contract.id} {contract.version}"
+    if found:
+        message = (
+            f"data refused: without --data the hospitals are invented; {found}, and only "
+            f"{', '.join(names)} under {fits.id} {fits.version} can be invented"
+        )
+        raise InputRefused(message, next_step="name the folder of the plan's sites: --data DIR")
 
 
 def found(folder: Path, plan: TrainingPlan) -> list[Source]:

@@ -23,7 +23,6 @@ from hospital_node.cohort.store import open_cohort
 from hospital_node.models.registry import build, trainable_arrays
 from hospital_node.node import Node
 from hospital_node.policy import load_policy
-from hospital_node.privacy.forecast import forecast
 from hospital_node.privacy.ledger import Ledger
 from hospital_node.training.evaluation import scores
 from hospital_node.training.examples import examples_of
@@ -41,12 +40,13 @@ RoundVerdict: TypeAlias = Literal[
 
 _ROUNDING = 1e-9
 
-_ENDS: Mapping[str, RoundVerdict] = {
+ENDS: Mapping[str, RoundVerdict] = {
     "accepted": "accepted",
     "rolled-back": "rejected",
     "provisional": "provisional",
     "abandoned": "abandoned",
 }
+"""The phases that end a round, and what each means for its candidate."""
 
 
 class SiteOutcome(Record):
@@ -135,9 +135,9 @@ def round_outcomes(events: Iterable[AuditEvent], run: str) -> list[RoundOutcome]
                 verdicts[verdict.round] = verdict
             case RoundMoved(run=of, round=number, target="opened") if of == run:
                 opened[number] = event.time
-            case RoundMoved(run=of, round=number, target=target) if of == run and target in _ENDS:
+            case RoundMoved(run=of, round=number, target=target) if of == run and target in ENDS:
                 seconds = _seconds(opened.get(number, event.time), event.time)
-                ends[number] = _ended(number, _ENDS[target], verdicts.get(number), seconds)
+                ends[number] = _ended(number, ENDS[target], verdicts.get(number), seconds)
     return [ends[number] for number in sorted(ends)]
 
 
@@ -161,22 +161,6 @@ def personal_model(node: Node, run: Name) -> bytes | None:
     """Read a site's own model of a personalised run, which never leaves it; None without one."""
     path = node.home.personal / run / personal.MODEL
     return path.read_bytes() if path.exists() else None
-
-
-def forecast_refusals(nodes: Mapping[SiteName, Node], plan: TrainingPlan) -> list[str]:
-    """Say for each site whose cap will end its part in the plan, and from which round on."""
-    said = []
-    for site, node in nodes.items():
-        limit = load_policy(node.home).limit
-        with Ledger(node.home.ledger) as ledger:
-            ahead = forecast(plan, ledger.entries(), limit=limit.epsilon, delta=limit.delta)
-        if ahead.refused is not None:
-            said.append(
-                f"{site} will refuse from round {ahead.refused} on: its cap is epsilon "
-                f"{limit.epsilon:g}, and {max(ahead.before.train, ahead.before.validation):.3f} "
-                "of it is spent"
-            )
-    return said
 
 
 def undefined_reasons(nodes: Mapping[SiteName, Node], plan: TrainingPlan) -> list[str]:

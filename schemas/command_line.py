@@ -11,12 +11,18 @@ Its exit status is one of these.
   6  another party's message or absence
   7  stored state that does not verify
 130  interrupted
+143  told to end (SIGTERM)
+
+An interruption, by either, ends the command in order: journals are sealed, locks released.
 """
 
 import json
 import logging
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 import typer
@@ -25,6 +31,7 @@ from pydantic import ValidationError
 from schemas.errors import FederationError, HomeRefused, InputRefused
 
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
@@ -32,8 +39,10 @@ def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     # Opacus sets the root logger up when it is imported; the last word is the command's.
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s", force=True)
     command = typer.main.get_command(app)
+    told = threading.Event()
     try:
-        result = command.main(args=arguments, standalone_mode=False)
+        with _ending_in_order(told):
+            result = command.main(args=arguments, standalone_mode=False)
     except FederationError as error:
         say_refusal(error)
         return error.exit_status
@@ -60,7 +69,30 @@ def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(
             "interrupted: what was saved stands; a run goes on with --resume and its name\n"
         )
+        return TERMINATED if told.is_set() else INTERRUPTED
     return result if isinstance(result, int) else 0
+
+
+@contextmanager
+def _ending_in_order(told: threading.Event) -> Iterator[None]:
+    """Take the first SIGTERM as Control-C, and set `told`; a second one ends the process at once.
+
+    Signals are the main thread's; elsewhere this does nothing.
+    """
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        told.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def say_refusal(error: FederationError) -> None:

@@ -27,6 +27,9 @@ Histograms: TypeAlias = Mapping[SiteName, Histogram]
 Binding: TypeAlias = tuple[int, Digest, Digest]
 """Round, candidate, accepted: what a verdict is about."""
 
+_SHOWN = 5
+"""Further failed checks that a verdict's one sentence names; all stand in its list."""
+
 
 def judged(
     candidate: Histograms,
@@ -183,9 +186,15 @@ def _overall(checks: tuple[CheckResult, ...]) -> tuple[Outcome, str]:
     for outcome in ("rejected", "inconclusive"):
         found = [one for one in checks if one.outcome == outcome]
         if found:
-            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            also = [_named(one) for one in found[1:]]
+            rest = [f"{len(also) - _SHOWN} more"] if len(also) > _SHOWN else []
+            more = f" (also: {', '.join(also[:_SHOWN] + rest)})" if also else ""
             return found[0].outcome, f"{outcome}: {found[0].reason}{more}"
     return "accepted", f"accepted: {checks[1].reason}"
+
+
+def _named(check: CheckResult) -> str:
+    return check.check if check.site is None else f"{check.check} at {check.site}"
 
 
 def _change(loss: Figure, margin: float, outcome: Outcome, gate: ModelGate) -> str:

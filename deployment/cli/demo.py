@@ -21,7 +21,7 @@ import deployment.cli
 import hospital_node.cli
 from aggregator.audit.publication import page_of
 from aggregator.runs import run_names, stored
-from deployment.demo_data import Source, found, invented
+from deployment.demo_data import Source, found, invented, refuse_other_hospitals
 from deployment.embedded.federation import opened
 from deployment.material import read_material, read_text
 from deployment.outcome import (
@@ -32,6 +32,7 @@ from deployment.outcome import (
     undefined_reasons,
 )
 from schemas.command_line import say_json, say_refusal
+from schemas.contract import DataContract
 from schemas.errors import FederationError, InputRefused, NothingAccepted, PeerRefused
 from schemas.plan import NoPrivacy, TrainingPlan
 
@@ -116,12 +117,15 @@ def _material(
     copied = place / original.name
     parsed = TrainingPlan.from_toml(read_text(original, "plan"))
     contract = original.parent / parsed.contract.file
-    read_text(contract, "contract")
+    agreed = DataContract.from_toml(read_text(contract, "contract"))
+    if data is None:
+        shipped = (_SHIPPED / "synthetic.contract.toml").read_text(encoding="utf-8")
+        refuse_other_hospitals(parsed, agreed, DataContract.from_toml(shipped))
     shutil.copyfile(original, copied)
     shutil.copyfile(contract, place / parsed.contract.file)
     if data is None:
-        stage.print("Inventing four hospitals of DICOM files …")
-        return copied, invented(place / "data", seed=parsed.initial.seed)
+        stage.print(f"Inventing {len(parsed.sites)} hospitals of DICOM files …")
+        return copied, invented(place / "data", parsed)
     return copied, found(data, parsed)
 
 

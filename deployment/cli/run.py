@@ -9,18 +9,24 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from aggregator.runs import started
+from aggregator.runs import Material, refuse_closed, refuse_unready, started
 from aggregator.runs import stored as stored_run
 from deployment.embedded.federation import EmbeddedFederation, opened
 from deployment.material import read_material
-from deployment.outcome import RoundOutcome, forecast_refusals, round_outcomes
+from deployment.outcome import ENDS, RoundOutcome, round_outcomes
+from deployment.readiness import (
+    absences,
+    cap_refusals,
+    forecasts,
+    refuse_unjudged,
+    refuse_unnamed,
+    rounds_done,
+)
 from schemas.audit.events import Facts, RoundMoved, VerdictGiven
 from schemas.command_line import say_json, say_refusal
 from schemas.errors import InputRefused, NothingAccepted
 from schemas.names import Name
 from schemas.plan import TrainingPlan
-
-_ENDS = {"accepted", "rolled-back", "provisional", "abandoned"}
 
 
 def run(
@@ -46,15 +52,11 @@ def run(
     Example: consilium run demo.plan.toml --aggregator agg --node north --node south
     """
     material = read_material(plan)
+    refuse_unnamed(material.plan, node)
     with opened(aggregator, node) as federation:
         for error in federation.left_out:
             say_refusal(error)
-        for line in forecast_refusals(federation.nodes, material.plan):
-            typer.echo(f"warning: {line}", err=True)
-        name = resume or started(federation.federation, material)
-        if stored_run(federation.federation, name)[0] != material.plan:
-            message = "run refused: it is of another plan than the one named"
-            raise InputRefused(message, next_step="name the plan that the run was started with")
+        name = _ready(federation, material, resume)
         typer.echo(f"Run {name} (if it is interrupted, go on with --resume {name})", err=True)
         outcomes = conducted(federation, material.plan, name)
         _, state = stored_run(federation.federation, name)
@@ -76,9 +78,34 @@ def run(
         )
 
 
+def _ready(federation: EmbeddedFederation, material: Material, resume: Name | None) -> Name:
+    """Hold the homes and their caps against what is to come; start a run, or name the old one.
+
+    Raises:
+        InputRefused: another plan, an ended run, or too few sites.
+        PolicyRefused: the caps leave too few sites for a verdict.
+    """
+    state = None
+    if resume:
+        plan, state = stored_run(federation.federation, resume)
+        if plan != material.plan:
+            message = "run refused: it is of another plan than the one named"
+            raise InputRefused(message, next_step="name the plan that the run was started with")
+        refuse_closed(federation.federation, plan, state)
+    else:
+        refuse_unready(federation.federation, material)
+    missing = absences(material.plan, federation.nodes)
+    ahead = forecasts(federation.nodes, material.plan, state=state)
+    refuse_unjudged(material.plan, ahead)
+    for line in [missing] * bool(missing) + cap_refusals(ahead):
+        typer.echo(f"warning: {line}", err=True)
+    return resume or started(federation.federation, material)
+
+
 def conducted(federation: EmbeddedFederation, plan: TrainingPlan, name: Name) -> list[RoundOutcome]:
     """Conduct a run with a progress bar on standard error, and return how its rounds ended."""
-    with _progress(plan) as observe:
+    _, state = stored_run(federation.federation, name)
+    with _progress(plan, done=rounds_done(state)) as observe:
         federation.conducted(name, observe=observe)
     return round_outcomes(federation.federation.journal.events(), name)
 
@@ -96,18 +123,18 @@ def say_rounds(outcomes: list[RoundOutcome]) -> None:
 
 
 @contextmanager
-def _progress(plan: TrainingPlan) -> Iterator[Callable[[Facts], None]]:
+def _progress(plan: TrainingPlan, *, done: int) -> Iterator[Callable[[Facts], None]]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed}/{task.total}"),
     )
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("Training", total=plan.rounds)
+        task = bar.add_task("Training", total=plan.rounds, completed=done)
 
         def observe(facts: Facts) -> None:
             match facts:
-                case RoundMoved(target=target) if target in _ENDS:
+                case RoundMoved(target=target) if target in ENDS:
                     bar.advance(task)
                 case VerdictGiven(verdict=verdict):
                     bar.update(

@@ -6,7 +6,7 @@
   not pay for an evaluation that can show nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from hospital_node.privacy.ledger import Entry
 from schemas import accounting
@@ -32,33 +32,45 @@ class Forecast(Record):
     delta: float
     limit: float
     before: RoundForecast
-    """Round 0: what stands today."""
+    """The round before the first that is priced: what stands today."""
     rounds: tuple[RoundForecast, ...]
     """Empty for a plan without privacy, which is not priced."""
     refused: int | None
     """The first round that the limit would refuse, in training or in evaluation."""
 
 
-def forecast(
-    plan: TrainingPlan, entries: Iterable[Entry], *, limit: float, delta: float
+def forecast(  # noqa: PLR0913 - a cap is two numbers, and a run that has begun two more
+    plan: TrainingPlan,
+    entries: Iterable[Entry],
+    *,
+    limit: float,
+    delta: float,
+    done: int = 0,
+    paid: Collection[tuple[Part, int]] = (),
 ) -> Forecast:
-    """Price every round of a plan as if it began now."""
+    """Price the rounds of a plan after the first `done`, as if they began now.
+
+    What is `paid` of them stands in `entries` already, and is not priced again.
+    """
     spent = tuple(entries)
     train, validation = _events(spent, "train"), _events(spent, "validation")
+    judging = [one for one in plan.evaluation.rounds if one > done]
 
     def standing(number: int) -> RoundForecast:
-        judged = sum(one <= number for one in plan.evaluation.rounds)
+        trained = number - done - sum(part == "train" and one <= number for part, one in paid)
+        judged = sum(one <= number and ("validation", one) not in paid for one in judging)
         return RoundForecast(
             round=number,
-            train=_epsilon(train, plan.train_event(), times=number, delta=delta),
+            train=_epsilon(train, plan.train_event(), times=trained, delta=delta),
             validation=_epsilon(validation, plan.evaluation_event(), times=judged, delta=delta),
         )
 
     private = plan.train_event() is not None
-    rounds = tuple(standing(number) for number in range(1, plan.rounds + 1)) if private else ()
+    left = range(done + 1, plan.rounds + 1) if private else ()
+    rounds = tuple(standing(number) for number in left)
     over = (one.round for one in rounds if max(one.train, one.validation) > limit)
     return Forecast(
-        delta=delta, limit=limit, before=standing(0), rounds=rounds, refused=next(over, None)
+        delta=delta, limit=limit, before=standing(done), rounds=rounds, refused=next(over, None)
     )
 
 

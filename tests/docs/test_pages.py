@@ -111,7 +111,8 @@ def errors(root: type[FederationError]) -> Iterator[type[FederationError]]:
 
 
 def test_the_exit_statuses_are_those_of_the_errors() -> None:
-    exist: dict[int, set[str]] = {0: set(), 1: set(), command_line.INTERRUPTED: set()}
+    others = (0, 1, command_line.INTERRUPTED, command_line.TERMINATED)
+    exist: dict[int, set[str]] = {status: set() for status in others}
     for one in errors(FederationError):
         if one.__module__ == "schemas.errors":
             exist.setdefault(one.exit_status, set()).add(one.__name__)

@@ -68,7 +68,8 @@ STORIES = {
     "two sites collapse": Story(
         sites(A=0.99, B=0.6, C=0.6),
         "rejected",
-        "rejected: stratified AUROC fell by 0.120, over the margin 0.020 (and 2 more)",
+        "rejected: stratified AUROC fell by 0.120, over the margin 0.020 "
+        "(also: site-loss at B, site-loss at C)",
     ),
     "too few sites": Story(
         sites(A=0.95),
@@ -78,7 +79,7 @@ STORIES = {
     "too few sites and one collapses": Story(
         sites(A=0.5),
         "rejected",
-        "rejected: stratified AUROC fell by 0.400, over the margin 0.020 (and 1 more)",
+        "rejected: stratified AUROC fell by 0.400, over the margin 0.020 (also: site-loss at A)",
     ),
     "a site too small for a figure neither helps nor harms": Story(
         sites(A=0.9, B=0.8) | {"C": SMALL},
@@ -88,7 +89,8 @@ STORIES = {
     "no site replied": Story(
         {},
         "inconclusive",
-        "inconclusive: 0 sites have a figure of their own, at least 2 are needed (and 1 more)",
+        "inconclusive: 0 sites have a figure of their own, at least 2 are needed "
+        "(also: stratified-loss)",
     ),
     "a new site counts only once both models have it": Story(
         sites(A=0.9, D=0.1),
@@ -116,7 +118,7 @@ STORIES = {
     "first, no site has a figure": Story(
         {"A": SMALL, "B": SMALL},
         "inconclusive",
-        "inconclusive: 0 sites have a figure of their own, at least 2 are needed (and 1 more)",
+        "inconclusive: 0 sites have a figure of their own, at least 2 are needed (also: floor)",
         accepted=None,
     ),
     "a loss that noise may explain, the accepted model must prove": Story(

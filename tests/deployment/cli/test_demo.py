@@ -141,6 +141,21 @@ REFUSED: dict[str, tuple[Callable[[Path, Path], list[object]], int, str]] = {
         "invents its hospitals",
     ),
     "no such plan": (lambda _, data: ["--plan", "x.toml", "--data", data], 2, "cannot be read"),
+    "a plan of other hospitals than the invented ones": (
+        lambda folder, _: ["--plan", plan_file(folder)],
+        2,
+        "the plan names east, north, west, and only northgate, eastfield, southbank, westhill",
+    ),
+    "the invented hospitals under another contract": (
+        lambda folder, _: [
+            "--plan",
+            plan_file(
+                folder, PLAN | {"sites": [{"site": "westhill"}], "participation": {"quorum": 1}}
+            ),
+        ],
+        2,
+        "the plan's contract is small 1.0.0, and only",
+    ),
     "a site without a folder": (
         lambda folder, _: ["--plan", plan_file(folder), "--data", folder],
         2,
