@@ -20,9 +20,10 @@ from aggregator.gates.model_gate import site_metrics
 from aggregator.run_state import RunState
 from hospital_node import personal
 from hospital_node.cohort.store import open_cohort
-from hospital_node.models.registry import build, trainable_arrays
+from hospital_node.models.registry import trainable_layout
 from hospital_node.node import Node
 from hospital_node.policy import load_policy
+from hospital_node.pretrained import network_of
 from hospital_node.privacy.ledger import Ledger
 from hospital_node.training.evaluation import scores
 from hospital_node.training.examples import examples_of
@@ -32,7 +33,7 @@ from schemas.errors import CohortRefused
 from schemas.gate import Verdict
 from schemas.names import Moment, Name, SiteName
 from schemas.plan import NoPrivacy, TrainingPlan
-from schemas.wire.arrays import decoded, layout_of
+from schemas.wire.arrays import decoded
 
 RoundVerdict: TypeAlias = Literal[
     "accepted", "rejected", "inconclusive", "provisional", "abandoned"
@@ -215,11 +216,11 @@ def _scored(node: Node, plan: TrainingPlan, model: bytes) -> Scored | None:
     except CohortRefused:
         return None
     recipe = cohort.contract.preprocessing
-    network = build(plan.network, height=recipe.height, width=recipe.width, seed=plan.initial.seed)
+    network = network_of(node.home, plan, height=recipe.height, width=recipe.width)
     rows = cohort.rows("validation")
     labels, patients = cohort.labels("validation"), cohort.patients("validation")
     examples = examples_of(network, cohort.pixels[rows], labels=labels, patients=patients)
-    arrays = decoded(model, layout_of(trainable_arrays(network.module)))
+    arrays = decoded(model, trainable_layout(network.module))
     return labels == 1, scores(network, examples, arrays), patients
 
 

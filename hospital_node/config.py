@@ -5,6 +5,7 @@ policy.toml      what this hospital allows
 keys/            signing and pseudonym keys, mode 0600
 membership.json  the federation that this hospital joined, by its root key
 plans/           approved plans, by digest
+frozen/          the arrays that plans do not train, by digest
 cohort/          images and manifests
 ledger.sqlite    the privacy account
 journal/         the audit log
@@ -80,6 +81,11 @@ class NodeHome:
     def plans(self) -> Path:
         """The approved plans."""
         return self.root / "plans"
+
+    @property
+    def frozen(self) -> Path:
+        """The frozen arrays of approved plans."""
+        return self.root / "frozen"
 
     @property
     def cohort(self) -> Path:

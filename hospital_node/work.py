@@ -13,8 +13,9 @@ import torch
 
 from hospital_node import personal
 from hospital_node.cohort.store import Cohort, open_cohort
-from hospital_node.models.registry import Network, build, trainable_layout
+from hospital_node.models.registry import Network, trainable_layout
 from hospital_node.node import Node
+from hospital_node.pretrained import network_of
 from hospital_node.training import evaluation, local, private, self_test
 from hospital_node.training.examples import Examples, examples_of
 from schemas.errors import ArraysRefused, EnvelopeRefused, PeerRefused, PolicyRefused
@@ -56,6 +57,7 @@ def prepared(node: Node, request: Request, plan: TrainingPlan, *, arrays: bytes)
         EnvelopeRefused: the plan has no such round, or does not judge it.
         CohortRefused: no cohort under this contract, or a changed one.
         ArraysRefused: the arrays, or this site's own ones, do not fit the network.
+        PlanNotApproved: the frozen arrays that the plan names are missing, or were changed.
         SelfTestFailed: the mechanism does not keep its bound for this network.
     """
     evaluates = isinstance(request, EvaluateRequest)
@@ -140,8 +142,7 @@ def _network(node: Node, plan: TrainingPlan, cohort: Cohort) -> Network:
     network = node.warm.get(key)
     if not isinstance(network, Network):
         recipe = cohort.contract.preprocessing
-        seed = plan.initial.seed
-        network = build(plan.network, height=recipe.height, width=recipe.width, seed=seed)
+        network = network_of(node.home, plan, height=recipe.height, width=recipe.width)
         node.warm[key] = network
     return network
 

@@ -3,8 +3,8 @@
 * Sampling rates, expected batches and weights are constants written here, never computed from a
   cohort.
 * `privacy.kind = "none"` must be written out.
-* The initial arrays and the contract are pinned by digest (`consilium init-weights PLAN` writes
-  both).
+* Initial arrays, frozen arrays and the contract are pinned by digest (`consilium init-weights PLAN`
+  writes all).
 """
 
 from typing import Annotated, Literal, Self, TypeAlias
@@ -14,7 +14,7 @@ from pydantic import Field, StringConstraints, model_validator
 from schemas.base import Record
 from schemas.gate import ModelGate
 from schemas.names import Digest, Name, SiteName, Text
-from schemas.network import NetworkSpec, SegmentationNetwork
+from schemas.network import GaborFourier, NetworkSpec, SegmentationNetwork
 from schemas.privacy import NoiseMultiplier, SampledGaussian
 
 Rate: TypeAlias = Annotated[float, Field(gt=0, le=1e4)]
@@ -33,13 +33,24 @@ class PinnedFile(Record):
 
 
 class InitialArrays(Record):
-    """Where training starts: made by `consilium init-weights PLAN` from `seed`.
+    """Where training starts: made by `consilium init-weights PLAN` from `seed`, or from a file.
 
-    Their file also fixes the layout.
+    The file of `arrays` also fixes the layout of what leaves.
     """
 
     seed: int = Field(ge=0, lt=2**31)
     arrays: Digest | None = None
+    frozen: Digest | None = None
+    """The arrays that the plan does not train; they stand beside the plan, not in its messages."""
+    pretrained: Digest | None = None
+    """The file that both were taken from, for the record; None where all came from the seed."""
+
+
+Trainable: TypeAlias = Literal["all", "norm-and-head", "head"]
+"""What a plan trains of its network: the last linear layer, the normalisations too, or all."""
+
+FROZEN_SUFFIX = ".frozen.safetensors"
+"""In the place of `.toml`: the name of a plan's frozen arrays, beside it."""
 
 
 class PlanSite(Record):
@@ -198,6 +209,7 @@ class TrainingPlan(Record):
     contract: PinnedFile
     initial: InitialArrays
     network: NetworkSpec
+    trainable: Trainable = "all"
     sites: tuple[PlanSite, ...] = Field(min_length=1)
     rounds: int = Field(ge=1, le=100_000)
     local: LocalWork
@@ -211,7 +223,7 @@ class TrainingPlan(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        faults = list(self._faults())
+        faults = [*self._faults(), *self._training_faults()]
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -235,21 +247,36 @@ class TrainingPlan(Record):
             and self.evaluation.noise_multiplier is not None,
             "privacy needs expected_patients of every site": private
             and any(one.expected_patients is None for one in self.sites),
-            "dropout draws are not part of the private mechanism": private
-            and getattr(self.network, "dropout", 0.0) > 0,
-            "a segmentation network needs masks, which no contract can name": isinstance(
-                self.network, SegmentationNetwork
-            ),
             "average_from lies after the first judged round": self.aggregation.average_from
             is not None
             and self.aggregation.average_from > self.evaluation.rounds[0],
         }
         return [text for text, wrong in found.items() if wrong]
 
+    def _training_faults(self) -> list[str]:
+        network = self.network
+        tunes, drops = self.trainable != "all", getattr(network, "dropout", 0.0) > 0
+        on_features = isinstance(network, GaborFourier) or self.trainable == "head"
+        found = {
+            "dropout draws are not part of the private mechanism": drops
+            and isinstance(self.privacy, PatientPrivacy),
+            "a segmentation network needs masks, which no contract can name": isinstance(
+                network, SegmentationNetwork
+            ),
+            "trainable head and norm-and-head need a classifier with a trained body": tunes
+            and isinstance(network, GaborFourier | SegmentationNetwork),
+            "initial.frozen needs trainable head or norm-and-head": not tunes
+            and self.initial.frozen is not None,
+            "what trains on fixed features can neither augment images nor drop": on_features
+            and (drops or getattr(self.local, "augmentation", None) is not None),
+        }
+        return [text for text, wrong in found.items() if wrong]
+
     @property
     def is_pinned(self) -> bool:
-        """Say whether contract and initial arrays are named by digest."""
-        return self.contract.pinned is not None and self.initial.arrays is not None
+        """Say whether contract, initial and frozen arrays are named by digest."""
+        frozen = self.trainable == "all" or self.initial.frozen is not None
+        return frozen and self.contract.pinned is not None and self.initial.arrays is not None
 
     def site(self, name: SiteName) -> PlanSite | None:
         """Return one site's declared constants; None when the plan does not name it."""

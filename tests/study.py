@@ -16,6 +16,7 @@ from typing import Any
 
 import tomlkit
 from pydicom.uid import ExplicitVRLittleEndian
+from safetensors.numpy import save_file
 
 import aggregator.cli
 import hospital_node.cli
@@ -25,10 +26,12 @@ from aggregator.runs import conduct, started, stored
 from deployment.embedded.federation import EmbeddedFederation, opened
 from deployment.material import pin, read_material
 from hospital_node.cohort.synthetic import SyntheticSite, write_site
+from hospital_node.models.registry import build, trainable_arrays
 from hospital_node.node import Node
 from hospital_node.session import answer
 from schemas.audit.events import Facts
 from schemas.command_line import run
+from schemas.network import ConvolutionalNetwork
 from schemas.plan import TrainingPlan
 from schemas.wire.packet import Packet
 
@@ -137,10 +140,19 @@ def made(folder: Path, *, private: bool = False, approve: bool = True, **changes
     nodes = {site: folder / site for site in SITES}
     study = Study(folder, folder / "small.plan.toml", folder / "aggregator", nodes)
     write_toml(study.plan, PLAN | (PRIVATE if private else {}) | changes)
-    pin(study.plan)
+    pin(study.plan, source=weights(folder) if "trainable" in changes else None)
     for site in SITES if approve else ():
         approved(study, site, private=private)
     return study
+
+
+def weights(folder: Path, *, seed: int = 99) -> Path:
+    """Write weights of the study's network that a study lead might bring."""
+    spec = ConvolutionalNetwork(channels=(4, 8), groups=2)
+    module = build(spec, height=16, width=16, seed=seed).module
+    path = folder / f"pretrained-{seed}.safetensors"
+    save_file(trainable_arrays(module), path)
+    return path
 
 
 @cache

@@ -7,23 +7,42 @@ import typer
 
 from deployment.material import arrays_path, pin
 from schemas.command_line import say_json
+from schemas.plan import FROZEN_SUFFIX
 
 
 def init_weights(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan's TOML file.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Pretrained weights, as safetensors."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Make the arrays that training starts from; pin them and the contract in the plan by digest.
 
-    Hospitals approve the plan's digest that this prints; any later edit changes it.
+    Hospitals approve the plan's digest that this prints; any later edit changes it. What the plan
+    does not train is written apart: give that file to the hospitals with the plan.
 
-    Example: consilium init-weights chest-xray.plan.toml
+    Example: consilium init-weights chest-xray.plan.toml --from densenet121.safetensors
     """
-    pinned, digest = pin(plan)
+    made = pin(plan, source=source)
+    initial = made.plan.initial
     if json:
         say_json(
-            {"plan": digest, "arrays": pinned.initial.arrays, "contract": pinned.contract.pinned}
+            {
+                "plan": made.plan.digest,
+                "arrays": initial.arrays,
+                "frozen": initial.frozen,
+                "pretrained": initial.pretrained,
+                "from_seed": list(made.from_seed) if source is not None else None,
+                "contract": made.plan.contract.pinned,
+            }
         )
         return
     typer.echo(f"Wrote {arrays_path(plan).name} and pinned {plan.name}.")
-    typer.echo(f"The plan's digest is {digest}")
+    if initial.frozen is not None:
+        typer.echo(f"Give {plan.with_suffix(FROZEN_SUFFIX).name} to the hospitals with the plan.")
+    if source is not None:
+        left = ", ".join(made.from_seed) or "nothing"
+        typer.echo(f"Taken from {source.name}; from the seed: {left}.")
+    typer.echo(f"The plan's digest is {made.plan.digest}")

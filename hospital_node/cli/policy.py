@@ -15,6 +15,7 @@ from hospital_node.policy import (
     refuse_unsuitable,
     set_limit,
 )
+from hospital_node.pretrained import take_in
 from hospital_node.privacy.forecast import Forecast, forecast
 from hospital_node.privacy.ledger import Ledger
 from schemas.audit.events import LimitSet, PlanApproved
@@ -39,6 +40,8 @@ def approve_plan(
     json: Json = False,
 ) -> None:
     """Approve a plan by its digest. The node then trains from its own copy of it.
+
+    Where the plan trains a part of a network only, the file of the frozen part stands beside it.
 
     A plan that would pass the cap in its first round is refused; one that would pass it later is
     approved with a warning.
@@ -69,6 +72,7 @@ def approve_plan(
         )
         private = isinstance(wanted.privacy, PatientPrivacy)
         refuse_unsuitable(wanted, load_policy(node.home).limit, without_privacy=without_privacy)
+        take_in(node.home, wanted, plan)
         node.journal.append(
             PlanApproved(
                 plan=wanted.digest,

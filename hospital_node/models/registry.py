@@ -114,22 +114,22 @@ def trainable_layout(module: nn.Module) -> Layout:
     """Describe the trainable parameters, without copying them."""
     return tuple(
         ArraySpec(name=name, shape=tuple(value.shape))
-        for name, value in sorted(module.named_parameters())
+        for name, value in sorted(_trainable(module).items())
     )
 
 
 def trainable_arrays(module: nn.Module) -> dict[str, NDArray[np.float32]]:
     """Copy the trainable arrays out, by name."""
-    return {name: value.detach().numpy().copy() for name, value in module.named_parameters()}
+    return {name: value.detach().numpy().copy() for name, value in _trainable(module).items()}
 
 
 def load_arrays(module: nn.Module, arrays: Arrays) -> None:
     """Copy arrays in.
 
     Raises:
-        ArraysRefused: other names or shapes than the module's.
+        ArraysRefused: other names or shapes than those of the trainable parameters.
     """
-    parameters = dict(module.named_parameters())
+    parameters = _trainable(module)
     shapes = {name: tuple(value.shape) for name, value in parameters.items()}
     if shapes != {name: array.shape for name, array in arrays.items()}:
         message = "arrays refused: their names or shapes differ from the network's"
@@ -137,6 +137,10 @@ def load_arrays(module: nn.Module, arrays: Arrays) -> None:
     with torch.no_grad():
         for name, value in parameters.items():
             value.copy_(torch.from_numpy(np.array(arrays[name], dtype=np.float32)))
+
+
+def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: value for name, value in module.named_parameters() if value.requires_grad}
 
 
 def _faults(module: nn.Module) -> Iterator[str]:

@@ -73,7 +73,7 @@ def conducted(split: Split, fields: Mapping[str, Any], place: Path) -> Figures:
     try:
         shutil.copytree(split.folder, place)
         write_toml(place / PLAN, dict(fields))
-        plan, _ = pin(place / PLAN)
+        plan = pin(place / PLAN).plan
         extra = ["--without-privacy"] if fields["privacy"]["kind"] == "none" else []
         for site in sites:
             words = ("policy", "approve", place / PLAN, "--home", place / site)
