@@ -90,14 +90,14 @@ def test_a_key_that_others_can_read_leaves_its_hospital_out(tmp_path: Path) -> N
         )
 
 
-def test_a_stored_reply_is_sent_as_it_was_or_its_change_shows(tmp_path: Path) -> None:
+def test_a_stored_reply_that_was_changed_is_not_sent_and_not_made_again(tmp_path: Path) -> None:
     with desk(tmp_path, private=True) as one:
-        first = answer(one.node, one.packet())
+        answer(one.node, one.packet())
+        spent = one.spent()
         path = next(one.node.home.replies.rglob("*-train"))
         content = bytearray(path.read_bytes())
         content[-1] ^= 1
         path.chmod(0o600)
         path.write_bytes(content)
-        again = answer(one.node, one.packet())
-        assert again.envelope == first.envelope
-        assert again.body != first.body
+        assert one.refused() == "unavailable"
+        assert one.spent() == spent > 0

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from deployment.material import pin
+from hospital_node.config import NodeHome
 from schemas.audit.events import RefusalReceived
 from schemas.errors import QuorumLost
+from schemas.plan import FROZEN_SUFFIX
 from tests.attacks.desk import ONE_ROUND, desk
-from tests.study import approved, conducting, made
+from tests.study import approved, conducting, made, weights
 
 
 def test_a_plan_edited_after_its_approval_trains_nowhere(tmp_path: Path) -> None:
@@ -29,6 +31,33 @@ def test_initial_arrays_other_than_the_approved_ones_are_another_plan(tmp_path: 
     study.plan.write_text(study.plan.read_text().replace("seed = 3", "seed = 4"))
     pin(study.plan)
     assert study.parsed().digest != before
+
+
+def test_a_frozen_body_other_than_the_approved_one_is_another_plan(tmp_path: Path) -> None:
+    study = made(tmp_path, private=True, trainable="head")
+    before = study.parsed().digest
+    pin(study.plan, source=weights(tmp_path, seed=7))
+    assert study.parsed().digest != before
+
+
+def test_a_frozen_body_swapped_beside_the_plan_or_in_a_home_trains_nowhere(tmp_path: Path) -> None:
+    study = made(tmp_path, private=True, trainable="head")
+    plan = study.plan.read_bytes()
+    pin(study.plan, source=weights(tmp_path, seed=7))
+    other = study.plan.with_suffix(FROZEN_SUFFIX).read_bytes()
+    study.plan.write_bytes(plan)
+    for home in study.nodes.values():
+        (kept,) = NodeHome(home).frozen.iterdir()
+        kept.write_bytes(other)
+    approved(study, "east", private=True, expect=2)
+    pin(study.plan, source=weights(tmp_path))
+    assert study.plan.read_bytes() == plan
+    with conducting(study) as (_, conducted, seen):
+        with pytest.raises(QuorumLost, match="0 usable updates came"):
+            conducted()
+        assert [one.code for one in seen if isinstance(one, RefusalReceived)] == [
+            "not-approved"
+        ] * 3
 
 
 def test_a_plan_without_privacy_needs_an_approval_that_says_so(tmp_path: Path) -> None:
