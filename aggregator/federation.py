@@ -21,7 +21,7 @@ from aggregator.config import (
 )
 from aggregator.heads import Heads
 from schemas.audit.events import Enrolled, HomeMade, SoftwareStarted
-from schemas.audit.journal import Journal, refuse_empty
+from schemas.audit.journal import Journal, naming_versions, refuse_empty
 from schemas.enrolment import Member, Roster
 from schemas.errors import EnvelopeRefused, HomeRefused
 from schemas.files import make_whole, owned, write_durably
@@ -127,7 +127,7 @@ def opened(
     """
     home = AggregatorHome(root)
     config = load_config(home)
-    with owned(root):
+    with owned(root), naming_versions(home.journal):
         key = SigningKey.load(home.service_key)
         journal = _journal(home, config, key, clock)
         store = CheckpointStore(home.checkpoints / "objects")

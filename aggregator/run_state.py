@@ -13,7 +13,6 @@ from pydantic import Field
 
 from schemas.base import Record
 from schemas.checkpoint import Source
-from schemas.errors import IntegrityLost, InvalidRecord
 from schemas.files import sync_folder
 from schemas.gate import Verdict
 from schemas.names import Digest, Moment, Name, SiteName
@@ -96,13 +95,7 @@ class StateFile:
         whole, _, _ = self._path.read_bytes().rpartition(b"\n")
         if not whole:
             return None
-        try:
-            return RunState.from_canonical(whole.rpartition(b"\n")[2])
-        except InvalidRecord:
-            message = "run refused: its last saved state cannot be read"
-            raise IntegrityLost(
-                message, next_step="restore the aggregator's home from a backup"
-            ) from None
+        return RunState.from_stored(whole.rpartition(b"\n")[2], what="the run's last saved state")
 
     def save(self, state: RunState) -> None:
         """Append a state; it is on disk when this returns."""

@@ -164,6 +164,7 @@ def stored(federation: Federation, name: Name) -> tuple[TrainingPlan, RunState]:
 
     Raises:
         InputRefused: no such run.
+        IntegrityLost: its plan or state is damaged, or of another version of this software.
     """
     folder = federation.home.runs / name
     path = folder / "plan.json"
@@ -173,7 +174,7 @@ def stored(federation: Federation, name: Name) -> tuple[TrainingPlan, RunState]:
         known = ", ".join(run_names(federation)[-5:]) or "none"
         message = f"run refused: there is no run of this name here; the last ones are: {known}"
         raise InputRefused(message, next_step="name one of them, or start a new run")
-    return TrainingPlan.from_canonical(path.read_bytes()), state
+    return TrainingPlan.from_stored(path.read_bytes(), what="the run's plan"), state
 
 
 def run_names(federation: Federation) -> list[Name]:

@@ -23,7 +23,7 @@ from hospital_node.config import (
 from hospital_node.policy import DEFAULT_POLICY
 from hospital_node.privacy import ledger
 from schemas.audit.events import HomeMade, SoftwareStarted
-from schemas.audit.journal import Journal, refuse_empty
+from schemas.audit.journal import Journal, naming_versions, refuse_empty
 from schemas.enrolment import Roster
 from schemas.errors import EnvelopeRefused, HomeRefused
 from schemas.files import make_whole, owned, write_durably
@@ -85,7 +85,7 @@ class Node:
 @lru_cache(maxsize=8)
 def _verified_membership(content: bytes) -> tuple[Membership, Roster]:
     """Read and verify a membership file; equal bytes give equal records, for every request."""
-    membership = Membership.from_canonical(content)
+    membership = Membership.from_stored(content, what="membership")
     return membership, _verified_roster(membership)
 
 
@@ -142,7 +142,7 @@ def opened(
     """
     home = NodeHome(root)
     config = load_config(home)
-    with owned(root):
+    with owned(root), naming_versions(home.journal):
         key = SigningKey.load(home.signing_key)
         journal = _journal(home, config, key, clock)
         try:

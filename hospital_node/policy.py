@@ -126,6 +126,7 @@ def approved_plan(home: NodeHome, digest: Digest, *, site: SiteName) -> tuple[Tr
     Raises:
         PlanNotApproved: nobody here approved this digest, or the plan does not name this site.
         InputRefused: the policy's delta has changed since.
+        IntegrityLost: the stored plan is damaged, or of another version of this software.
     """
     policy = load_policy(home)
     approval = next((one for one in policy.approvals if one.plan == digest), None)
@@ -136,7 +137,7 @@ def approved_plan(home: NodeHome, digest: Digest, *, site: SiteName) -> tuple[Tr
             "read the plan, then: hospital-node policy approve PLAN --home DIR --approver NAME"
         )
         raise PlanNotApproved(message, next_step=next_step)
-    plan = TrainingPlan.from_canonical(path.read_bytes())
+    plan = TrainingPlan.from_stored(path.read_bytes(), what="the approved plan")
     if plan.digest != digest or plan.site(site) is None:
         message = (
             "plan refused: the stored plan was changed after its approval, "

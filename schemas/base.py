@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Self, get_args, get_origin
 import rfc8785
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from schemas.errors import InvalidRecord
+from schemas.errors import IntegrityLost, InvalidRecord, OtherVersion
 from schemas.names import Digest, digest_of
 
 if TYPE_CHECKING:
@@ -74,6 +74,23 @@ class Record(BaseModel):
         return record
 
     @classmethod
+    def from_stored(cls, content: bytes, *, what: str) -> Self:
+        """Parse what this software wrote to disk; `what` names it for people.
+
+        Raises:
+            OtherVersion: another version of this software wrote it.
+            IntegrityLost: it is damaged.
+        """
+        try:
+            return cls.from_canonical(content)
+        except InvalidRecord as error:
+            if error.is_other_version:
+                raise OtherVersion(what) from None
+            message = f"{what} refused: its bytes are not what was written"
+            next_step = "stop, keep the file, and restore this home from a backup"
+            raise IntegrityLost(message, next_step=next_step) from None
+
+    @classmethod
     def from_toml(cls, text: str) -> Self:
         """Parse a human-written TOML file.
 
@@ -99,12 +116,34 @@ class Record(BaseModel):
             return record, record.canonical()
         except ValidationError as error:
             found = _faults(error)
+            is_other = is_other_version(error, cls) and _is_canonical(content)
         except rfc8785.CanonicalizationError:
-            found = "a whole number beyond 2^53, which JSON does not carry exactly"
-        raise InvalidRecord(
+            found, is_other = "a whole number beyond 2^53, which JSON does not carry exactly", False
+        refused = InvalidRecord(
             f"{cls.__name__} refused: {found}",
             next_step="mend the named fields; docs/reference/ lists what each may hold",
         )
+        refused.is_other_version = is_other
+        raise refused
+
+
+def _is_canonical(content: bytes) -> bool:
+    try:
+        return rfc8785.dumps(json.loads(content)) == content
+    except (ValueError, RecursionError, rfc8785.CanonicalizationError):
+        return False
+
+
+def is_other_version(error: ValidationError, kind: type[BaseModel]) -> bool:
+    """Say whether a record's only faults are fields, or kinds, that this version has otherwise.
+
+    One without any field that this version needs is damaged, not another version's.
+    """
+    faults = error.errors(include_input=False, include_url=False)
+    needed = {(name,) for name, field in kind.model_fields.items() if field.is_required()}
+    missing = {one["loc"] for one in faults if one["type"] == "missing"}
+    types = {one["type"] for one in faults}
+    return types <= {"missing", "extra_forbidden", "union_tag_invalid"} and not needed <= missing
 
 
 def _holds_set(annotation: object) -> bool:

@@ -20,6 +20,7 @@ FederationError
 │   ├── QuorumLost
 │   └── NothingAccepted              the run ended without an accepted model
 └── IntegrityLost           exit 7   stored state that does not verify
+   ├── OtherVersion                 a record that another version of this software wrote
    ├── JournalDamaged
    ├── LedgerDamaged
    └── CheckpointDamaged
@@ -51,6 +52,9 @@ class InputRefused(FederationError):
 
 class InvalidRecord(InputRefused):
     """A record has the wrong form; fields are named, values never are."""
+
+    is_other_version: bool = False
+    """Its only faults are fields too many or too few, as another version would write them."""
 
 
 class LabelsRefused(InputRefused):
@@ -138,6 +142,19 @@ class IntegrityLost(FederationError):
     """Stored state does not verify; nothing goes on from it."""
 
     exit_status = 7
+
+
+class OtherVersion(IntegrityLost):
+    """A stored record has fields that this version does not know, or lacks some that it needs."""
+
+    def __init__(self, what: str, *, versions: str = "") -> None:
+        told = f"; this home was used with {versions}" if versions else ""
+        super().__init__(
+            f"{what} refused: another version of this software wrote it, with other fields{told}",
+            next_step="go on with the version that wrote it, or begin what needs it anew (a run, "
+            "an approval, an ingest); nothing is damaged, and no backup is needed",
+        )
+        self.what = what
 
 
 class JournalDamaged(IntegrityLost):

@@ -22,9 +22,8 @@ def publish(federation: Federation, run: Name) -> Path:
     """
     plan, _ = stored(federation, run)
     page = page_of(federation.home, run)
-    contract = DataContract.from_canonical(
-        (federation.home.runs / run / "contract.json").read_bytes()
-    )
+    content = (federation.home.runs / run / "contract.json").read_bytes()
+    contract = DataContract.from_stored(content, what="the run's contract")
     federation.journal.seal()
     facts = ReportFacts(
         federation=federation.config.federation,

@@ -14,7 +14,7 @@ import numpy as np
 
 from aggregator.aggregation.spool import Vector
 from schemas.checkpoint import CheckpointManifest
-from schemas.errors import ArraysRefused, CheckpointDamaged, InvalidRecord
+from schemas.errors import ArraysRefused, CheckpointDamaged, InvalidRecord, OtherVersion
 from schemas.files import write_durably
 from schemas.names import Digest, digest_of
 from schemas.wire.arrays import flat_values, header
@@ -88,7 +88,9 @@ class CheckpointStore:
         """
         try:
             return CheckpointManifest.from_canonical(self._read(digest, "json"))
-        except InvalidRecord:
+        except InvalidRecord as error:
+            if error.is_other_version:
+                raise OtherVersion("checkpoint manifest") from None
             raise _damaged(digest, "is not a manifest") from None
 
     def _write(self, digest: Digest, suffix: str, content: bytes) -> None:

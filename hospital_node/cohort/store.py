@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from hospital_node.cohort.contract_checks import Examination, Finding
 from schemas.contract import DataContract
-from schemas.errors import CohortChanged, CohortRefused, InvalidRecord
+from schemas.errors import CohortChanged, CohortRefused, InvalidRecord, OtherVersion
 from schemas.files import sync_folder, write_durably
 from schemas.manifest import DatasetManifest, Part
 from schemas.names import Digest, digest_of
@@ -93,7 +93,9 @@ def open_cohort(store: Path, contract: Digest) -> Cohort:
         manifest = _manifest(content)
         examination = _examination((folder / FINDINGS).read_bytes())
         pixels = np.lib.format.open_memmap(folder / PIXELS, mode="r")
-    except (OSError, ValueError, InvalidRecord):
+    except (OSError, ValueError, InvalidRecord) as error:
+        if isinstance(error, InvalidRecord) and error.is_other_version:
+            raise OtherVersion("cohort") from None
         raise _changed("a file that is missing or damaged") from None
     digest = digest_of(content)
     if examination.manifest != digest:

@@ -24,8 +24,8 @@ from typing import Literal, Self, TypeAlias
 from pydantic import Field, ValidationError
 
 from schemas import accounting
-from schemas.base import Record
-from schemas.errors import BudgetExceeded, EnvelopeRefused, LedgerDamaged
+from schemas.base import Record, is_other_version
+from schemas.errors import BudgetExceeded, EnvelopeRefused, LedgerDamaged, OtherVersion
 from schemas.files import sync_folder
 from schemas.manifest import Part
 from schemas.names import Digest, Name, Text
@@ -266,7 +266,10 @@ def _verifying() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _damaged(f"a database error ({type(error).__name__})") from error
-    except ValidationError:
+    except ValidationError as error:
+        kinds = {kind.__name__: kind for kind in (Entry, Spend)}
+        if is_other_version(error, kinds.get(error.title, Row)):
+            raise OtherVersion("ledger") from None
         raise _damaged("a row that cannot be read") from None
 
 

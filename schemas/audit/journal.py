@@ -9,9 +9,11 @@
 * One writer: the owner of the home directory.
 """
 
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -20,12 +22,13 @@ from schemas.audit.events import AuditEvent, Facts
 from schemas.audit.merkle import Frontier, grown, leaf_hash
 from schemas.audit.notes import TreeHead, signed_head, verified_head
 from schemas.base import Record
-from schemas.errors import InvalidRecord, JournalDamaged
+from schemas.errors import InvalidRecord, JournalDamaged, OtherVersion
 from schemas.files import make_folder, write_durably
 from schemas.names import Moment, PublicKey
 from schemas.wire.keys import SigningKey
 
 _EVENTS, _HEAD, _PRIVATE = "events.jsonl", "head", "private"
+_VERSION_CHARACTERS = 40
 
 
 class Journal:
@@ -121,10 +124,7 @@ class Journal:
 def read_events(folder: Path) -> Iterator[AuditEvent]:
     """Read the events of a log without opening it for writing."""
     for line in _whole_lines(folder):
-        try:
-            yield AuditEvent.from_canonical(line)
-        except InvalidRecord:
-            raise _damaged("an event that is not in canonical form") from None
+        yield _event(line)
 
 
 def read_facts(folder: Path, *kinds: type[Facts]) -> Iterator[Facts]:
@@ -132,12 +132,41 @@ def read_facts(folder: Path, *kinds: type[Facts]) -> Iterator[Facts]:
     tags = [f'"kind":"{kind.model_fields["kind"].default}"'.encode() for kind in kinds]
     for line in _whole_lines(folder):
         if any(tag in line for tag in tags):
-            try:
-                facts = AuditEvent.from_canonical(line).facts
-            except InvalidRecord:
-                raise _damaged("an event that is not in canonical form") from None
+            facts = _event(line).facts
             if isinstance(facts, kinds):
                 yield facts
+
+
+def _event(line: bytes) -> AuditEvent:
+    try:
+        return AuditEvent.from_canonical(line)
+    except InvalidRecord as error:
+        if error.is_other_version:
+            raise OtherVersion("journal") from None
+        raise _damaged("an event that is not in canonical form") from None
+
+
+@contextmanager
+def naming_versions(folder: Path) -> Iterator[None]:
+    """Add to a refusal of another version's record which versions this home was used with.
+
+    Raises:
+        OtherVersion: as it came, with the versions that the log names.
+    """
+    try:
+        yield
+    except OtherVersion as error:
+        raise OtherVersion(error.what, versions=", ".join(_versions(folder))) from error
+
+
+def _versions(folder: Path) -> list[str]:
+    """Read the versions that the log names, whatever else another version wrote into it."""
+    found = []
+    for line in _whole_lines(folder):
+        if b'"kind":"software-started"' in line:
+            with suppress(ValueError, LookupError, TypeError):
+                found.append(str(json.loads(line)["facts"]["version"])[:_VERSION_CHARACTERS])
+    return [one for one in dict.fromkeys(found) if one.isprintable()]
 
 
 def verified(folder: Path, *, origin: str, key: PublicKey) -> TreeHead:
