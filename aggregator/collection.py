@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aggregator.aggregation.spool import Spool
+from aggregator.aggregation.variates import variate_rounds
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.gates.update_gate import faults_alone, faults_of_evaluation
@@ -72,6 +73,8 @@ def train_request(federation: Federation, plan: TrainingPlan, state: RunState) -
             participants=tuple(sorted(one.site for one in plan.sites)),
             arrays=state.server.iterate,
             issued=state.issued,
+            control=state.server.control,
+            variates=variate_rounds(plan, state),
         ),
     )
 

@@ -16,8 +16,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from aggregator.aggregation.algorithms import candidate, combined, stepped
+from aggregator.aggregation.algorithms import candidate, stepped
+from aggregator.aggregation.combiners import combined
 from aggregator.aggregation.spool import Spool
+from aggregator.aggregation.variates import counted, step_of
 from aggregator.checkpoints.store import written
 from aggregator.collection import (
     Asking,
@@ -28,8 +30,8 @@ from aggregator.collection import (
 )
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
+from aggregator.gates.comparison import faults_together
 from aggregator.gates.model_gate import judged
-from aggregator.gates.update_gate import faults_together, norm_of
 from aggregator.run_state import AcceptedModel, Phase, RunState, StateFile
 from aggregator.vectors import Vectors
 from schemas.audit.events import CheckpointStored, Facts, Quarantined, RoundMoved, VerdictGiven
@@ -152,16 +154,17 @@ def _collect(run: Run, state: RunState) -> RunState:
     """Ask for updates; each is checked alone and spooled as it comes."""
     request = train_request(run.federation, run.plan, state)
     spool = run.spool
-    collect_updates(_asking(run, request), spool, body=run.vectors.content(state.server.iterate))
+    body = run.vectors.content(state.server.iterate)
+    if state.server.control is not None:
+        body += run.vectors.content(state.server.control)
+    collect_updates(_asking(run, request), spool, body=body)
     return state.model_copy(update={"phase": "collected"})
 
 
 def _screen(run: Run, state: RunState) -> RunState:
     """Hold the spooled updates against each other; leave out the faulty, or abandon the round."""
     spool = run.spool
-    faults = faults_together(
-        {site: norm_of(spool.body(site), run.layout) for site in spool.sites()}
-    )
+    faults = faults_together(spool, run.plan.update_gate)
     for site, fault in sorted(faults.items()):
         run.note(
             Quarantined(
@@ -226,11 +229,9 @@ def _spooled(run: Run, spool: Spool, site: SiteName) -> Update:
 def _combine(run: Run, state: RunState) -> RunState:
     """Fold the updates in site order, step the server optimizer, and store the candidate."""
     weights = {one.site: one.weight for one in state.sources}
-    aggregation = run.plan.aggregation
-    delta = combined(run.spool, weights, aggregation=aggregation)
-    server = stepped(
-        run.vectors.loaded(state.server), delta, aggregation=aggregation, round=state.round
-    )
+    delta, kept = combined(run.spool, weights, run.plan.aggregation.combiner)
+    step = step_of(run.plan, state.round, kept)
+    server = stepped(run.vectors.loaded(state.server), delta, step, round=state.round)
     store = run.federation.store
     content = written(run.layout, candidate(server))
     model = store.keep_arrays(content)
@@ -243,7 +244,7 @@ def _combine(run: Run, state: RunState) -> RunState:
         round=state.round,
         parent=state.parent,
         trained_from=state.server.iterate,
-        sources=state.sources,
+        sources=tuple(one for one in state.sources if one.site in kept),
         kind="candidate",
         created=state.issued,
     )
@@ -254,10 +255,11 @@ def _combine(run: Run, state: RunState) -> RunState:
             run=state.run, round=state.round, manifest=manifest.digest, arrays=manifest.arrays
         )
     )
+    arrays = run.vectors.saved(server, model=model, content=content)
     return state.model_copy(
         update={
             "phase": "combined",
-            "server": run.vectors.saved(server, model=model, content=content),
+            "server": arrays.model_copy(update={"variates": counted(run.plan, state, kept)}),
             "candidate": manifest.arrays,
             "parent": manifest.arrays,
         }
@@ -340,8 +342,7 @@ def _asking(run: Run, request: Request) -> Asking:
 
 def _arrays_of(state: RunState) -> list[str]:
     servers = (state.server, state.accepted.server)
-    named = [name for one in servers for name in (one.iterate, one.velocity, one.average)]
-    return [name for name in named if name is not None]
+    return [name for one in servers for name in one.digests()]
 
 
 def _quorum_lost(run: Run, state: RunState) -> QuorumLost:

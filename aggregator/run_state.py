@@ -43,8 +43,18 @@ class ServerArrays(Record):
 
     iterate: Digest
     velocity: Digest | None = None
+    variance: Digest | None = None
+    control: Digest | None = None
+    variates: dict[SiteName, int] = Field(default_factory=dict)
+    """Round of the last update of each site that is in `control`."""
+    steps: int = Field(default=0, ge=0)
     average: Digest | None = None
     averaged: int = Field(default=0, ge=0)
+
+    def digests(self) -> list[Digest]:
+        """List the arrays that this state needs."""
+        named = (self.iterate, self.velocity, self.variance, self.control, self.average)
+        return [one for one in named if one is not None]
 
 
 class AcceptedModel(Record):

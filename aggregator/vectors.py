@@ -8,7 +8,7 @@
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from aggregator.aggregation.algorithms import ServerState
+from aggregator.aggregation.optimizers import ServerState
 from aggregator.aggregation.spool import Vector
 from aggregator.checkpoints.store import CheckpointStore, written
 from aggregator.run_state import ServerArrays
@@ -17,6 +17,9 @@ from schemas.files import write_durably
 from schemas.names import Digest, digest_of
 from schemas.wire.arrays import flat_values
 from schemas.wire.layout import Layout
+
+_OPTIONAL = ("velocity", "variance", "control", "average")
+"""Arrays that only some plans have."""
 
 
 class Vectors:
@@ -44,8 +47,8 @@ class Vectors:
         """
         return ServerState(
             iterate=flat_values(self.content(arrays.iterate), self._layout),
-            velocity=None if arrays.velocity is None else self._vector(arrays.velocity),
-            average=None if arrays.average is None else self._vector(arrays.average),
+            **{name: self._known(getattr(arrays, name)) for name in _OPTIONAL},
+            steps=arrays.steps,
             averaged=arrays.averaged,
         )
 
@@ -56,12 +59,14 @@ class Vectors:
         """
         if state.average is None:
             self._recent = (model, content)
-        return ServerArrays(
-            iterate=model if state.average is None else self._put(state.iterate),
-            velocity=None if state.velocity is None else self._put(state.velocity),
-            average=None if state.average is None else self._put(state.average),
-            averaged=state.averaged,
-        )
+        named = {
+            name: self._put(vector)
+            for name in _OPTIONAL
+            if (vector := getattr(state, name)) is not None
+        }
+        iterate = model if state.average is None else self._put(state.iterate)
+        counts = ServerArrays(iterate=iterate, steps=state.steps, averaged=state.averaged)
+        return counts.model_copy(update=named)
 
     def keep(self, digests: AbstractSet[Digest]) -> None:
         """Delete the arrays that no saved state can need any more."""
@@ -69,6 +74,9 @@ class Vectors:
             for path in self._folder.iterdir():
                 if f"sha256:{path.stem}" not in digests:
                     path.unlink()
+
+    def _known(self, digest: Digest | None) -> Vector | None:
+        return None if digest is None else self._vector(digest)
 
     def _vector(self, digest: Digest) -> Vector:
         return flat_values(self._verified(digest), self._layout)

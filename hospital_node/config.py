@@ -11,6 +11,7 @@ ledger.sqlite    the privacy account
 journal/         the audit log
 replies/         every reply that left, by request
 personal/        this site's own models, by run
+variates/        this site's control variates in scaffold, by run
 """
 
 import secrets
@@ -111,6 +112,11 @@ class NodeHome:
     def personal(self) -> Path:
         """This site's own models."""
         return self.root / "personal"
+
+    @property
+    def variates(self) -> Path:
+        """This site's control variates."""
+        return self.root / "variates"
 
 
 def settings(*, site: str) -> NodeConfig:

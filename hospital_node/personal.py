@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.aggregation import Aggregation
 from schemas.errors import ArraysRefused, IntegrityLost
 from schemas.files import write_durably
-from schemas.plan import Aggregation
 from schemas.wire.arrays import Arrays, declared_layout, decoded, encoded, layout_of
 
 MODEL = "model.safetensors"

@@ -97,9 +97,18 @@ def _verified(node: Node, packet: Packet) -> Request:
         raise _invalid("it is of another federation")
     if node.config.site not in request.participants:
         raise _invalid("it does not name this site")
-    if digest_of(packet.body) != request.arrays:
-        raise _invalid("its arrays are not the named ones")
+    for part, digest in _named(request, packet.body):
+        if digest_of(part) != digest:
+            raise _invalid("its arrays are not the named ones")
     return request
+
+
+def _named(request: Request, body: bytes) -> Iterator[tuple[bytes, Digest]]:
+    """Yield what travels beside a request, each part with the digest that it must have."""
+    if isinstance(request, EvaluateRequest) or request.control is None:
+        yield body, request.arrays
+    else:
+        yield from zip(request.parts(body), (request.arrays, request.control), strict=True)
 
 
 def _answered(node: Node, request: Request, packet: Packet) -> Packet:
@@ -117,7 +126,7 @@ def _answered(node: Node, request: Request, packet: Packet) -> Packet:
     if replies.last_round(request.run, purpose) > request.round:
         raise _invalid("a later round was answered already")
     plan, policy = approved_plan(node.home, request.plan, site=node.config.site)
-    work = prepared(node, request, plan, arrays=packet.body)
+    work = prepared(node, request, plan, body=packet.body)
     with _held_ledger(node) as ledger:
         entry = _entry(request, work)
         statement = None if entry is None else _charged(node, ledger, entry, policy)

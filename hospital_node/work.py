@@ -6,22 +6,34 @@
 * Networks and features over a cohort are kept warm in the node, by the digests of what made them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from hospital_node import personal
+from hospital_node import personal, variates
 from hospital_node.cohort.store import Cohort, open_cohort
 from hospital_node.models.registry import Network, trainable_layout
 from hospital_node.node import Node
 from hospital_node.pretrained import network_of
 from hospital_node.training import evaluation, local, private, self_test
+from hospital_node.training.corrections import Correction, proximal, steered
 from hospital_node.training.examples import Examples, examples_of
 from schemas.errors import ArraysRefused, EnvelopeRefused, PeerRefused, PolicyRefused
 from schemas.manifest import Part
-from schemas.plan import Epochs, PatientPrivacy, PlanSite, PrivateSteps, TrainingPlan
-from schemas.update import EvaluateRequest, Histogram, Request
+from schemas.plan import (
+    Epochs,
+    Gradient,
+    NoPrivacy,
+    PatientPrivacy,
+    PlanSite,
+    PrivateSteps,
+    Steps,
+    TrainingPlan,
+)
+from schemas.update import EvaluateRequest, Histogram, Request, TrainRequest, VariateRounds
 from schemas.wire.arrays import Arrays, decoded, encoded, layout_of
 
 
@@ -46,9 +58,11 @@ class Work:
     start: Arrays
     own: Own | None = None
     """Where a personalised plan trains from its own arrays."""
+    control: variates.Variates | None = None
+    """Where the algorithm is scaffold."""
 
 
-def prepared(node: Node, request: Request, plan: TrainingPlan, *, arrays: bytes) -> Work:
+def prepared(node: Node, request: Request, plan: TrainingPlan, *, body: bytes) -> Work:
     """Open cohort and network, read the arrays, and test the privacy mechanism.
 
     Nothing is learnt from an image.
@@ -57,6 +71,7 @@ def prepared(node: Node, request: Request, plan: TrainingPlan, *, arrays: bytes)
         EnvelopeRefused: the plan has no such round, or does not judge it.
         CohortRefused: no cohort under this contract, or a changed one.
         ArraysRefused: the arrays, or this site's own ones, do not fit the network.
+        InputRefused: the variate that the request names is not here any more.
         PlanNotApproved: the frozen arrays that the plan names are missing, or were changed.
         SelfTestFailed: the mechanism does not keep its bound for this network.
     """
@@ -71,13 +86,15 @@ def prepared(node: Node, request: Request, plan: TrainingPlan, *, arrays: bytes)
     torch.set_num_threads(plan.threads)
     cohort = open_cohort(node.cohort_folder, plan.contract.pinned)
     network = _network(node, plan, cohort)
+    arrays, control = request.parts(body) if isinstance(request, TrainRequest) else (body, b"")
     start = decoded(arrays, trainable_layout(network.module))
     if isinstance(plan.privacy, PatientPrivacy) and not evaluates:
         self_test.check(network)
     own = None if evaluates else _own(node, request, plan, start)
     examples = _examples(node, network, cohort, "validation" if evaluates else "train")
     trains_from = start if own is None else own.state.own
-    return Work(plan, request.round, site, cohort, network, examples, trains_from, own)
+    work = Work(plan, request.round, site, cohort, network, examples, trains_from, own)
+    return _steered(node, request, work, control) if isinstance(request, TrainRequest) else work
 
 
 def trained(work: Work) -> bytes:
@@ -93,13 +110,12 @@ def trained(work: Work) -> bytes:
                 work.network,
                 work.examples,
                 start=work.start,
-                mechanism=private.Mechanism(privacy, steps, work.site.expected_patients or 0.0),
+                mechanism=private.Mechanism(
+                    privacy, steps, work.site.expected_patients or 0.0, _correction(work)
+                ),
             )
-        case Epochs() as epochs, _:
-            pace = local.Pace(round=work.round, rounds=plan.rounds, site=work.site.site)
-            delta = local.trained(
-                work.network, work.examples, start=work.start, work=epochs, pace=pace
-            )
+        case (Epochs() | Steps() | Gradient()) as plain, NoPrivacy():
+            delta = _trained_plainly(work, plain)
         case _:
             message = "plan refused: its local work and its privacy do not go together"
             raise PolicyRefused(message, next_step="approve a plan whose parts fit")
@@ -112,7 +128,28 @@ def trained(work: Work) -> bytes:
     if work.own is not None:
         rule = plan.aggregation
         personal.keep(work.own.folder, personal.ended(work.own.state, delta, rule=rule), rule=rule)
+    if work.control is not None:
+        distance = plan.local_distance(work.round)
+        variates.keep(work.control, delta, round_number=work.round, distance=distance)
     return body
+
+
+def _trained_plainly(work: Work, plain: local.Plain) -> dict[str, NDArray[np.float32]]:
+    plan = work.plan
+    pace = local.Pace(work.round, plan.rounds, work.site.site, _correction(work))
+    delta = local.trained(work.network, work.examples, start=work.start, work=plain, pace=pace)
+    effective = plan.aggregation.effective_steps
+    if effective is None or isinstance(plain, Gradient):
+        return delta
+    return local.normalised(delta, plain, images=len(work.examples), effective=effective)
+
+
+def _correction(work: Work) -> Correction | None:
+    """Return what the plan's algorithm adds to each gradient."""
+    if work.control is not None:
+        return steered(work.control.offset)
+    mu = work.plan.aggregation.proximal
+    return None if mu is None else proximal(work.start, mu)
 
 
 def evaluated(work: Work) -> Histogram:
@@ -134,6 +171,16 @@ def _own(node: Node, request: Request, plan: TrainingPlan, received: Arrays) -> 
     before = personal.state_before(folder, request.round)
     state = personal.begun(before, received, round_number=request.round, rule=plan.aggregation)
     return Own(folder, state)
+
+
+def _steered(node: Node, request: TrainRequest, work: Work, control: bytes) -> Work:
+    """Bring in the variates that a scaffold request names."""
+    if work.plan.aggregation.algorithm != "scaffold":
+        return work
+    common = decoded(control, layout_of(work.start)) if control else None
+    rounds = request.variates.get(work.site.site, VariateRounds())
+    folder = node.home.variates / request.run
+    return replace(work, control=variates.opened(folder, rounds, common=common, like=work.start))
 
 
 def _network(node: Node, plan: TrainingPlan, cohort: Cohort) -> Network:

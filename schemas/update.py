@@ -42,8 +42,20 @@ class Binding(Record):
     request: Name
 
 
+class VariateRounds(Record):
+    """Which of a site's rounds its scaffold variate stands at; 0 is its zero at the start."""
+
+    counted: int = Field(default=0, ge=0)
+    """The last round whose update was used: train with the variate after it."""
+    accepted: int = Field(default=0, ge=0)
+    """The same when the accepted model was made; a roll back returns to it."""
+
+
 class TrainRequest(Binding):
-    """Train one round from these arrays; the same bytes go to every participant."""
+    """Train one round from these arrays; the same bytes go to every participant.
+
+    In scaffold the bytes of the common variate follow those of the arrays, which are as many.
+    """
 
     kind: Literal["train-request"] = "train-request"
     participants: tuple[SiteName, ...] = Field(min_length=1)
@@ -51,6 +63,16 @@ class TrainRequest(Binding):
     issued: Moment
     heads: dict[SiteName, Note] = Field(default_factory=dict)
     """The largest journal head that each site sent with a release; none at first."""
+    control: Digest | None = None
+    """The common variate of scaffold; none in a first round, where it is zero."""
+    variates: dict[SiteName, VariateRounds] = Field(default_factory=dict)
+    """Where each site's own variate stands; empty but in scaffold."""
+
+    def parts(self, body: bytes) -> tuple[bytes, bytes]:
+        """Split what travels beside this request: the arrays, and the common variate if any."""
+        if self.control is None:
+            return body, b""
+        return body[: len(body) // 2], body[len(body) // 2 :]
 
 
 class EvaluateRequest(Binding):

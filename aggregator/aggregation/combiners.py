@@ -1,4 +1,4 @@
-"""Combiners: many deltas to one.
+"""Combiners: many deltas to one, as the plan's rule says.
 
 * Sites fold in name order, chunk by chunk, in float64; the result is rounded to float32 once.
 * So neither arrival order nor chunk size changes a bit, and memory does not grow with the number of
@@ -8,24 +8,39 @@
 
 import math
 from collections.abc import Mapping
-from typing import Protocol
+from typing import assert_never
 
 import numpy as np
 
+from aggregator.aggregation.robust import median, nearest, trimmed_mean
 from aggregator.aggregation.spool import Spool, Vector
+from schemas.aggregation import CombinerRule, Krum, Mean, Median, TrimmedMean
 from schemas.names import SiteName
 
 CHUNK = 2**18
 """Values folded at a time: the sums of one chunk stay in a processor's cache."""
 
 
-class Combiner(Protocol):
-    """Fold the spooled deltas of the weighted sites into one."""
+def combined(
+    spool: Spool, weights: Mapping[SiteName, float], rule: CombinerRule
+) -> tuple[Vector, tuple[SiteName, ...]]:
+    """Return the combined delta of the weighted sites, and which of them are in it.
 
-    def __call__(
-        self, spool: Spool, weights: Mapping[SiteName, float], *, chunk: int = CHUNK
-    ) -> Vector:
-        """Return the combined delta."""
+    Krum takes some of them; every other combiner takes all.
+    """
+    sites = tuple(sorted(weights))
+    match rule:
+        case Mean():
+            return weighted_mean(spool, weights), sites
+        case Median():
+            return median(spool, sites), sites
+        case TrimmedMean(trim=trim):
+            return trimmed_mean(spool, sites, trim), sites
+        case Krum(dishonest=dishonest, keep=keep):
+            kept = nearest(spool, sites, dishonest=dishonest, keep=keep)
+            return weighted_mean(spool, dict.fromkeys(kept, 1.0)), kept
+        case _:
+            assert_never(rule)
 
 
 def weighted_mean(spool: Spool, weights: Mapping[SiteName, float], *, chunk: int = CHUNK) -> Vector:

@@ -1,4 +1,4 @@
-"""The update gate: what a reply must be before it counts. One bad update never spoils a round.
+"""The update gate: what a reply must be by itself. One bad update never spoils a round.
 
 * Functions of bytes and plan; they return what is wrong, and the caller quarantines, names and
   records.
@@ -6,18 +6,16 @@
 * A reason names the check and what is allowed; a norm is said to the next power of ten, so that a
   journal tells nothing more of an update.
 * There is always a norm bound: the plan's, or the largest that any usable model could need.
-* An update of zeros is allowed: a site may have nothing to add.
+* An update of zeros is refused: training moves something, and a site that moves nothing would pull
+  the others back.
 """
 
 import math
-import statistics
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from schemas.errors import ArraysRefused
-from schemas.names import SiteName
 from schemas.plan import PatientPrivacy, TrainingPlan
 from schemas.privacy import PrivacyStatement, SampledGaussian
 from schemas.update import RESOLUTION_BITS, Evaluation, Update
@@ -26,12 +24,6 @@ from schemas.wire.layout import Layout
 
 LARGEST_NORM = 1e6
 """L2 norm over which no delta is used, when the plan names no bound."""
-
-LARGEST_RATIO = 100.0
-"""A delta this many times longer than the round's median is left out."""
-
-LEAST_FOR_MEDIAN = 3
-"""Updates that a median needs: of two, nobody can say which is the odd one."""
 
 LARGEST_COUNT = 2 ** (RESOLUTION_BITS + 30)
 """A billion patients in one bin, as good as any figure that cannot be meant."""
@@ -63,10 +55,12 @@ def faults_alone(
         return (*faults, Fault("layout", error.message))
     if not math.isfinite(norm):
         return (*faults, Fault("finite", "update refused: it holds values that are not finite"))
-    allowed = plan.aggregation.max_update_norm or LARGEST_NORM
+    if norm == 0:
+        return (*faults, Fault("zero", "update refused: all its values are zero"))
+    allowed = plan.update_gate.max_norm or LARGEST_NORM
     if norm > allowed:
         reason = (
-            f"update refused: its L2 norm is up to {_next_power(norm):.0e}, "
+            f"update refused: its L2 norm is up to {next_power(norm):.0e}, "
             f"at most {allowed:g} is allowed"
         )
         return (*faults, Fault("norm", reason))
@@ -91,27 +85,6 @@ def faults_of_evaluation(evaluation: Evaluation, *, plan: TrainingPlan) -> tuple
         )
         faults.append(Fault("counts", reason))
     return tuple(faults)
-
-
-def faults_together(norms: Mapping[SiteName, float]) -> dict[SiteName, Fault]:
-    """Return the updates that are far longer than the round's median, with the reason.
-
-    The median of the lengths holds while fewer than half of the sites collude. With a median of
-    zero no ratio exists; then nothing is left out.
-    """
-    if len(norms) < LEAST_FOR_MEDIAN:
-        return {}
-    median = statistics.median(norms.values())
-    allowed = LARGEST_RATIO * median
-    return {
-        site: Fault(
-            "median-norm",
-            f"update refused: its L2 norm is up to {_next_power(norm / median):.0e} times the "
-            f"median of {len(norms)} updates, at most {LARGEST_RATIO:g} times is allowed",
-        )
-        for site, norm in sorted(norms.items())
-        if 0 < allowed < norm
-    }
 
 
 def norm_of(body: bytes | memoryview, layout: Layout) -> float:
@@ -161,5 +134,6 @@ def _privacy(
     return (Fault("privacy", reason),)
 
 
-def _next_power(value: float) -> float:
+def next_power(value: float) -> float:
+    """Return the next power of ten: as much as a reason says of a norm."""
     return 10.0 ** math.ceil(math.log10(value))

@@ -114,13 +114,15 @@ def trainable_layout(module: nn.Module) -> Layout:
     """Describe the trainable parameters, without copying them."""
     return tuple(
         ArraySpec(name=name, shape=tuple(value.shape))
-        for name, value in sorted(_trainable(module).items())
+        for name, value in sorted(trainable_parameters(module).items())
     )
 
 
 def trainable_arrays(module: nn.Module) -> dict[str, NDArray[np.float32]]:
     """Copy the trainable arrays out, by name."""
-    return {name: value.detach().numpy().copy() for name, value in _trainable(module).items()}
+    return {
+        name: value.detach().numpy().copy() for name, value in trainable_parameters(module).items()
+    }
 
 
 def load_arrays(module: nn.Module, arrays: Arrays) -> None:
@@ -129,7 +131,7 @@ def load_arrays(module: nn.Module, arrays: Arrays) -> None:
     Raises:
         ArraysRefused: other names or shapes than those of the trainable parameters.
     """
-    parameters = _trainable(module)
+    parameters = trainable_parameters(module)
     shapes = {name: tuple(value.shape) for name, value in parameters.items()}
     if shapes != {name: array.shape for name, array in arrays.items()}:
         message = "arrays refused: their names or shapes differ from the network's"
@@ -139,7 +141,8 @@ def load_arrays(module: nn.Module, arrays: Arrays) -> None:
             value.copy_(torch.from_numpy(np.array(arrays[name], dtype=np.float32)))
 
 
-def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+def trainable_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters that training changes, by name."""
     return {name: value for name, value in module.named_parameters() if value.requires_grad}
 
 

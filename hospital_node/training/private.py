@@ -18,6 +18,7 @@ from torch.optim import SGD
 from hospital_node.models.registry import Network, load_arrays, trainable_arrays
 from hospital_node.privacy.randomness import secure_poisson
 from hospital_node.training import self_test
+from hospital_node.training.corrections import Correction, attach
 from hospital_node.training.engines import ENGINES, device
 from hospital_node.training.examples import Examples
 from hospital_node.training.objective import Objective, image_losses
@@ -34,6 +35,8 @@ class Mechanism:
     work: PrivateSteps
     expected_patients: float
     """The plan's declared number of train patients at this site, never the cohort's own."""
+    correction: Correction | None = None
+    """What the algorithm adds to a gradient after its noise."""
 
 
 def trained_privately(
@@ -56,6 +59,7 @@ def trained_privately(
     module.train().to(device())
     try:
         optimizer = _optimizer(network, mechanism)
+        attach(mechanism.correction, module, optimizer)
         for _ in range(mechanism.work.steps):
             drawn = secure_poisson(examples.patient_count, privacy.sampling_rate)
             chosen = torch.from_numpy(drawn)[examples.patients]

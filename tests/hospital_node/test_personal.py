@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hospital_node import personal
-from schemas.plan import Aggregation, Personalisation
+from schemas.aggregation import Aggregation, Personalisation
 from schemas.wire.arrays import declared_layout, decoded
 from tests.study import SITES, conducting, made
 

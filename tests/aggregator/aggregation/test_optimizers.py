@@ -1,25 +1,25 @@
 import numpy as np
 import pytest
 
-from aggregator.aggregation.optimizers import accelerated, added, blended
+from aggregator.aggregation.optimizers import ServerState, Step, blended, momentum, plain
+from schemas.aggregation import Aggregation
 from schemas.errors import ArraysRefused
-from schemas.plan import Aggregation
 
 ONES = np.ones(4, dtype=np.float32)
 
 
 def test_with_learning_rate_one_the_model_moves_by_the_delta() -> None:
-    iterate, velocity = added(ONES, None, 0.25 * ONES, aggregation=Aggregation())
-    assert iterate.tolist() == [1.25] * 4
-    assert velocity is None
+    after = plain(ServerState(ONES), 0.25 * ONES, Step(Aggregation()))
+    assert after.iterate.tolist() == [1.25] * 4
+    assert after.velocity is None
 
 
 def test_the_first_velocity_is_the_delta() -> None:
-    settings = Aggregation(algorithm="fedavgm", momentum=0.5, learning_rate=2.0)
-    iterate, velocity = accelerated(ONES, None, 0.25 * ONES, aggregation=settings)
-    assert iterate.tolist() == [1.5] * 4
-    assert velocity is not None
-    assert velocity.tolist() == [0.25] * 4
+    rule = Aggregation(algorithm="fedavgm", momentum=0.5, learning_rate=2.0)
+    after = momentum(ServerState(ONES), 0.25 * ONES, Step(rule))
+    assert after.iterate.tolist() == [1.5] * 4
+    assert after.velocity is not None
+    assert after.velocity.tolist() == [0.25] * 4
 
 
 def test_a_blend_is_rounded_once() -> None:

@@ -18,7 +18,8 @@ participation = {{ quorum = 2, deadline_s = 120.0 }}
 _PRIVATE = """
 network = { kind = "gabor-fourier", features = 2048 }
 local = { kind = "private-steps", steps = 4, optimizer = { kind = "sgd", learning_rate = 0.5 } }
-aggregation = { algorithm = "fedavgm", momentum = 0.5, max_update_norm = 40.0 }
+aggregation = { algorithm = "fedavgm", momentum = 0.5 }
+update_gate = { max_norm = 40.0 }
 evaluation = { rounds = [2, 4, 6, 8], bins = 10, noise_multiplier = 2.0 }
 gate = { floor = 0.6, margin = 0.02, min_sites = 2 }
 sites = [

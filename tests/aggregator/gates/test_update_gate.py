@@ -7,7 +7,6 @@ from aggregator.gates.update_gate import (
     Fault,
     faults_alone,
     faults_of_evaluation,
-    faults_together,
     norm_of,
 )
 from schemas.plan import TrainingPlan
@@ -31,7 +30,7 @@ from tests.aggregator.examples import (
 DELTA = np.full(SIZE, 0.5, dtype=np.float32)
 OPEN = plan()
 CLOSED = plan(**PRIVATE)
-BOUNDED = plan(aggregation={"max_update_norm": 2.0})
+BOUNDED = plan(update_gate={"max_norm": 2.0})
 
 
 def alone(content: bytes, of: TrainingPlan = OPEN) -> tuple[Fault, ...]:
@@ -52,10 +51,10 @@ def other(*layout: ArraySpec) -> bytes:
 A, B = LAYOUT
 GOOD = {
     "a plain delta": body(DELTA),
-    "a site with nothing to add": body(0 * DELTA),
     "the smallest values": with_one(1e-45),
 }
 BAD = {
+    "zeros": (body(0 * DELTA), "zero", "all its values are zero"),
     "NaN": (with_one(math.nan), "finite", "not finite"),
     "infinity": (with_one(math.inf), "finite", "not finite"),
     "minus infinity": (with_one(-math.inf), "finite", "not finite"),
@@ -161,35 +160,6 @@ def test_every_fault_of_an_update_is_listed() -> None:
     content = with_one(math.nan)
     found = faults_alone(update("A", content), content, plan=CLOSED, layout=LAYOUT)
     assert [one.check for one in found] == ["privacy", "finite"]
-
-
-def test_an_update_far_longer_than_the_median_is_named() -> None:
-    norms = {"A": 1.0, "B": 1.2, "C": 0.8, "D": 500.0}
-    assert faults_together(norms) == {
-        "D": Fault(
-            "median-norm",
-            "update refused: its L2 norm is up to 1e+03 times the median of 4 updates, "
-            "at most 100 times is allowed",
-        )
-    }
-
-
-TOGETHER = {
-    "all alike": ({"A": 1.0, "B": 1.0, "C": 1.0}, []),
-    "exactly at the ratio": ({"A": 1.0, "B": 1.0, "C": 100.0}, []),
-    "just over it": ({"A": 1.0, "B": 1.0, "C": 100.1}, ["C"]),
-    "of two nobody can say which is odd": ({"A": 1.0, "B": 1e6}, []),
-    "no ratio over a median of zero": ({"A": 0.0, "B": 0.0, "C": 1.0}, []),
-    "zeros beside others": ({"A": 0.0, "B": 1.0, "C": 1.0}, []),
-    "none": ({}, []),
-}
-
-
-@pytest.mark.parametrize(("norms", "named"), TOGETHER.values(), ids=TOGETHER)
-def test_the_median_needs_three_updates_and_a_length(
-    norms: dict[str, float], named: list[str]
-) -> None:
-    assert sorted(faults_together(norms)) == named
 
 
 def evaluation(found: Histogram, privacy: PrivacyStatement | None = None) -> Evaluation:

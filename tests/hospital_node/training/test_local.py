@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from hospital_node.models.registry import trainable_arrays
+from hospital_node.training.corrections import proximal, steered
 from hospital_node.training.examples import Examples
-from hospital_node.training.local import Pace, cosine_factor, trained
+from hospital_node.training.local import Pace, normalised, steps_of, trained
 from schemas.errors import CohortRefused
 from schemas.network import ConvolutionalNetwork
-from schemas.plan import AdamW, Augmentation, Epochs, Sgd
+from schemas.plan import AdamW, Augmentation, Epochs, Gradient, Sgd, Steps
 from tests.hospital_node.training.clinics import examples_for, linear_network, small_network
 
 DROPPING = ConvolutionalNetwork(channels=(4, 8), groups=2, dropout=0.3)
@@ -97,7 +99,7 @@ def test_it_learns() -> None:
 
 
 def test_the_learning_rate_falls_along_half_a_cosine() -> None:
-    factors = [cosine_factor(Pace(number, 9)) for number in range(1, 10)]
+    factors = [WORK.factor(number, 9) for number in range(1, 10)]
     assert factors[0] == 1.0
     assert factors == sorted(factors, reverse=True)
     assert 0.02 < factors[-1] < 0.06
@@ -113,3 +115,81 @@ def test_a_cohort_without_train_images_is_refused() -> None:
             work=WORK,
             pace=PACE,
         )
+
+
+def test_steps_are_the_passes_cut_where_the_plan_says() -> None:
+    network = small_network()
+    start, examples = trainable_arrays(network.module), examples_for(network, [3, 8, 1, 9])
+    shared = WORK.model_dump(exclude={"kind", "epochs", "optimizer", "augmentation"})
+    optimizer = Sgd(learning_rate=0.1)
+    passes = Epochs(epochs=2, optimizer=optimizer, **shared)
+    six = Steps(steps=6, optimizer=optimizer, **shared)
+    assert steps_of(passes, len(examples)) == 6
+    found = [
+        trained(network, examples, start=start, work=work, pace=PACE)
+        for work in (passes, six, six.model_copy(update={"steps": 5}))
+    ]
+    assert same(found[0], found[1])
+    assert not same(found[0], found[2])
+
+
+def test_the_gradient_is_the_centralised_one_also_over_several_chunks() -> None:
+    network = small_network()
+    start, examples = trainable_arrays(network.module), examples_for(network, [3, 8, 1, 170])
+    found = trained(network, examples, start=start, work=Gradient(), pace=PACE)
+    losses = functional.binary_cross_entropy_with_logits(
+        network.module(examples.inputs), examples.labels
+    )
+    network.module.zero_grad()
+    torch.autograd.backward(losses)
+    for name, value in network.module.named_parameters():
+        assert value.grad is not None
+        np.testing.assert_allclose(found[name], -value.grad.numpy(), rtol=0, atol=1e-6)
+
+
+def test_the_proximal_term_is_the_papers() -> None:
+    network, mu, rate = linear_network(), 0.7, 0.3
+    examples = examples_for(network, [4, 5])
+    start = {"0.weight": np.array([[0.3, -0.2, 0.1]], dtype=np.float32)}
+    work = Epochs(epochs=3, batch_images=99, optimizer=Sgd(learning_rate=rate))
+    pace = replace(PACE, correction=proximal(start, mu))
+    found = trained(network, examples, start=start, work=work, pace=pace)["0.weight"][0]
+    inputs, labels = examples.inputs.double().numpy(), examples.labels.double().numpy()
+    anchor = start["0.weight"][0].astype(float)
+    weights = anchor.copy()
+    for _ in range(3):
+        scores = 1 / (1 + np.exp(-inputs @ weights))
+        weights -= rate * (inputs.T @ (scores - labels) / len(labels) + mu * (weights - anchor))
+    np.testing.assert_allclose(found, weights - anchor, atol=1e-6)
+
+
+def test_an_offset_moves_every_step_by_the_rate_times_itself() -> None:
+    network = linear_network()
+    examples = Examples(torch.zeros((6, 3)), torch.zeros(6), torch.arange(6))
+    start = trainable_arrays(network.module)
+    offset = {"0.weight": np.array([[1.0, -2.0, 0.5]], dtype=np.float32)}
+    work = Steps(steps=4, batch_images=2, optimizer=Sgd(learning_rate=0.1))
+    pace = replace(PACE, correction=steered(offset))
+    found = trained(network, examples, start=start, work=work, pace=pace)
+    np.testing.assert_allclose(found["0.weight"], -0.4 * offset["0.weight"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_fednova_divides_by_the_weight_of_all_gradients(steps: int, momentum: float) -> None:
+    work = Steps(steps=steps, batch_images=8, optimizer=Sgd(learning_rate=0.1, momentum=momentum))
+    moved, velocity = 0.0, 0.0
+    for _ in range(steps):
+        velocity = momentum * velocity + 1.0
+        moved += velocity
+    found = normalised({"w": np.array([moved], dtype=np.float32)}, work, images=40, effective=5.0)
+    np.testing.assert_allclose(found["w"], [5.0], rtol=1e-6)
+
+
+def test_fednova_hides_how_many_steps_a_site_took() -> None:
+    work = Epochs(epochs=2, batch_images=8, optimizer=Sgd(learning_rate=0.1))
+    ones = {"w": np.ones(3, dtype=np.float32)}
+    for images in (8, 80, 800):
+        delta = {"w": steps_of(work, images) * ones["w"]}
+        found = normalised(delta, work, images=images, effective=4.0)
+        np.testing.assert_allclose(found["w"], 4.0 * ones["w"], rtol=1e-6)

@@ -1,0 +1,146 @@
+"""Which parts of a plan go together: tables of rules, held when the plan is read.
+
+* A rule is the reason and the test that finds it broken; every broken one is told at once.
+* `SHOWN` and `NEEDED` say what the aggregator sees under a protection, and what it must see for a
+  combiner; a new protection or combiner is a row of either.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from schemas.aggregation import least_quorum
+from schemas.network import GaborFourier, SegmentationNetwork
+
+if TYPE_CHECKING:
+    from schemas.plan import TrainingPlan
+
+Sight: TypeAlias = Literal["sum", "each"]
+"""What the aggregator sees of a round's updates: their sum alone, or each of them."""
+
+SHOWN: Mapping[str, tuple[Sight, ...]] = MappingProxyType({"open": ("sum", "each")})
+"""By protection."""
+
+NEEDED: Mapping[str, Sight] = MappingProxyType(
+    {"mean": "sum", "median": "each", "trimmed-mean": "each", "krum": "each"}
+)
+"""By combiner."""
+
+Rule: TypeAlias = Callable[["TrainingPlan"], bool]
+
+
+def broken_rules(plan: "TrainingPlan") -> list[str]:
+    """Return the reasons why a plan's parts do not go together; none when they do."""
+    return [reason for reason, is_broken in RULES.items() if is_broken(plan)]
+
+
+def _is_private(plan: "TrainingPlan") -> bool:
+    return plan.privacy.kind == "patient"
+
+
+def _has_plain_sgd(plan: "TrainingPlan") -> bool:
+    """Say whether every local step is the learning rate times a gradient."""
+    local = plan.local
+    if local.kind == "gradient":
+        return True
+    return local.optimizer.kind == "sgd" and local.optimizer.momentum == 0
+
+
+def _has_sgd(plan: "TrainingPlan") -> bool:
+    return plan.local.kind == "gradient" or plan.local.optimizer.kind == "sgd"
+
+
+def _sees_too_little(plan: "TrainingPlan") -> bool:
+    return NEEDED[plan.aggregation.combiner.kind] not in SHOWN[plan.protection]
+
+
+def _counts_sites_unequally(plan: "TrainingPlan") -> bool:
+    weights = {one.weight for one in plan.sites}
+    return plan.aggregation.combiner.kind != "mean" and len(weights) > 1
+
+
+def _drops(plan: "TrainingPlan") -> bool:
+    return getattr(plan.network, "dropout", 0.0) > 0
+
+
+def _changes_what_features_see(plan: "TrainingPlan") -> bool:
+    on_features = isinstance(plan.network, GaborFourier) or plan.trainable == "head"
+    augments = getattr(plan.local, "augmentation", None) is not None
+    return on_features and (augments or _drops(plan))
+
+
+def _averages_too_late(plan: "TrainingPlan") -> bool:
+    since = plan.aggregation.average_from
+    return since is not None and since > plan.evaluation.rounds[0]
+
+
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "a site is listed twice": lambda plan: (
+            len({one.site for one in plan.sites}) != len(plan.sites)
+        ),
+        "a judged round lies after the last round": lambda plan: (
+            plan.evaluation.rounds[-1] > plan.rounds
+        ),
+        "the quorum is larger than the number of sites": lambda plan: (
+            plan.participation.quorum > len(plan.sites)
+        ),
+        "the gate's min_sites is larger than the number of sites": lambda plan: (
+            plan.gate.min_sites > len(plan.sites)
+        ),
+        "privacy needs local.kind private-steps": lambda plan: (
+            _is_private(plan) and plan.local.kind != "private-steps"
+        ),
+        "local.kind private-steps needs privacy": lambda plan: (
+            not _is_private(plan) and plan.local.kind == "private-steps"
+        ),
+        "privacy needs evaluation.noise_multiplier": lambda plan: (
+            _is_private(plan) and plan.evaluation.noise_multiplier is None
+        ),
+        "evaluation.noise_multiplier needs privacy": lambda plan: (
+            not _is_private(plan) and plan.evaluation.noise_multiplier is not None
+        ),
+        "privacy needs expected_patients of every site": lambda plan: (
+            _is_private(plan) and any(one.expected_patients is None for one in plan.sites)
+        ),
+        "dropout draws are not part of the private mechanism": lambda plan: (
+            _is_private(plan) and _drops(plan)
+        ),
+        "a segmentation network needs masks, which no contract can name": lambda plan: isinstance(
+            plan.network, SegmentationNetwork
+        ),
+        "trainable head and norm-and-head need a classifier with a trained body": lambda plan: (
+            plan.trainable != "all" and isinstance(plan.network, GaborFourier | SegmentationNetwork)
+        ),
+        "initial.frozen needs trainable head or norm-and-head": lambda plan: (
+            plan.trainable == "all" and plan.initial.frozen is not None
+        ),
+        "what trains on fixed features can neither augment images nor drop": (
+            _changes_what_features_see
+        ),
+        "average_from lies after the first judged round": _averages_too_late,
+        "the algorithm is not defined for this local.kind": lambda plan: (
+            plan.local.kind not in plan.aggregation.row.local
+        ),
+        "fedsgd takes one step of plain sgd in a round": lambda plan: (
+            plan.aggregation.algorithm == "fedsgd"
+            and not (_has_plain_sgd(plan) and getattr(plan.local, "steps", 1) == 1)
+        ),
+        "scaffold needs sgd without momentum, or its variates are no gradients": lambda plan: (
+            plan.aggregation.algorithm == "scaffold" and not _has_plain_sgd(plan)
+        ),
+        "fednova needs sgd, whose steps it can count": lambda plan: (
+            plan.aggregation.algorithm == "fednova" and not _has_sgd(plan)
+        ),
+        "the combiner must see each update, and the protection shows only their sum": (
+            _sees_too_little
+        ),
+        "this combiner counts every site once, so all weights must be equal": (
+            _counts_sites_unequally
+        ),
+        "the quorum is too small for the combiner (median 3, trimmed-mean 2 trim + 1, krum "
+        "2 dishonest + 3 and keep + dishonest + 2)": lambda plan: (
+            plan.participation.quorum < least_quorum(plan.aggregation.combiner)
+        ),
+    }
+)
