@@ -36,6 +36,9 @@ from schemas.plan import (
 from schemas.update import EvaluateRequest, Histogram, Request, TrainRequest, VariateRounds
 from schemas.wire.arrays import Arrays, decoded, encoded, layout_of
 
+_PLANES = 3
+"""Dimensions of a cohort of grey images: images, height, width."""
+
 
 @dataclass(frozen=True, slots=True)
 class Own:
@@ -85,6 +88,11 @@ def prepared(node: Node, request: Request, plan: TrainingPlan, *, body: bytes) -
         raise PolicyRefused(message, next_step="approve a plan that does")
     torch.set_num_threads(plan.threads)
     cohort = open_cohort(node.cohort_folder, plan.contract.pinned)
+    if cohort.pixels.ndim != _PLANES:
+        message = (
+            "plan refused: its networks take grey planes, the contract makes volumes or colour"
+        )
+        raise PolicyRefused(message, next_step="name a contract with grey images of two dimensions")
     network = _network(node, plan, cohort)
     arrays, control = request.parts(body) if isinstance(request, TrainRequest) else (body, b"")
     start = decoded(arrays, trainable_layout(network.module))

@@ -27,6 +27,8 @@ class ImageRow(Record):
     part: Part
     label: int = Field(ge=0, le=255)
     """Index into the contract's classes."""
+    files: int = Field(default=1, ge=0)
+    """Files that came with it: the slices of a volume; 0 for a further frame of one file."""
 
 
 class FileCount(Record):
@@ -52,7 +54,7 @@ class DatasetManifest(Record):
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
-        if self.read != len(self.rows) + sum(one.files for one in self.not_used):
+        if self.read != self.used + sum(one.files for one in self.not_used):
             message = "files read, used, quarantined and refused do not add up"
             raise ValueError(message)
         images = [row.image for row in self.rows]
@@ -64,6 +66,11 @@ class DatasetManifest(Record):
             message = "a patient stands in both parts"
             raise ValueError(message)
         return self
+
+    @property
+    def used(self) -> int:
+        """Count the files of which something is used."""
+        return sum(row.files for row in self.rows)
 
     def patients(self, part: Part | None = None) -> int:
         """Count the patients, of one part or of both."""

@@ -4,9 +4,9 @@
 * A transfer syntax without a codec is named by the standard's name for it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from pydicom.uid import (
 
 from hospital_node.cohort.deidentification import Technical
 
-__all__ = ["CodecMissing", "decoded"]
+__all__ = ["CodecMissing", "decoded", "missing"]
 
 _PREFERRED: Mapping[str, str] = MappingProxyType(
     {
@@ -51,10 +51,22 @@ class CodecMissing(Exception):
         self.syntax = syntax
 
 
+def missing(syntax: str) -> str:
+    """Return the standard's name of a transfer syntax that no installed codec reads, or nothing."""
+    uid = UID(syntax)
+    if not uid.is_transfer_syntax:
+        return ""
+    try:
+        _decoder(uid, bits=8)
+    except CodecMissing as missing_one:
+        return missing_one.syntax
+    return ""
+
+
 def decoded(
-    content: bytes, header: Technical, *, syntax: UID, representation: str
-) -> NDArray[np.integer[Any]]:
-    """Return a single grey frame, [rows, columns].
+    content: bytes, header: Technical, *, syntax: UID, frames: int, representation: str
+) -> Iterator[NDArray[np.integer[Any]]]:
+    """Yield each frame: [rows, columns], or [rows, columns, 3] in RGB.
 
     `representation` is the pixel element's, OB or OW.
 
@@ -64,11 +76,12 @@ def decoded(
     decoder = _decoder(syntax, bits=int(header["BitsStored"]))
     preferred = _PREFERRED.get(syntax, "")
     rows, columns = int(header["Rows"]), int(header["Columns"])
+    samples = int(header.get("SamplesPerPixel", "1"))
     options: dict[str, Any] = {
         "rows": rows,
         "columns": columns,
-        "number_of_frames": 1,
-        "samples_per_pixel": 1,
+        "number_of_frames": frames,
+        "samples_per_pixel": samples,
         "photometric_interpretation": header["PhotometricInterpretation"],
         "bits_allocated": int(header["BitsAllocated"]),
         "bits_stored": int(header["BitsStored"]),
@@ -76,12 +89,55 @@ def decoded(
         "pixel_keyword": "PixelData",
         "pixel_vr": representation,
     }
+    if samples > 1:
+        options["planar_configuration"] = int(header.get("PlanarConfiguration", "0"))
     plugin = preferred if preferred in decoder.available_plugins else ""
-    pixels, _ = decoder.as_array(content, raw=True, decoding_plugin=plugin, **options)
-    if pixels.shape != (rows, columns):
-        message = "the codec returned another shape"
+    shape = (rows, columns) if samples == 1 else (rows, columns, samples)
+    found = 0
+    for pixels, properties in _raw(decoder, content, options, plugin=plugin):
+        if pixels.shape != shape or found == frames:
+            message = "the codec returned another shape"
+            raise ValueError(message)
+        found += 1
+        yield _rgb(pixels) if properties in _YBR else pixels
+    if found != frames:
+        message = "the codec returned fewer frames"
         raise ValueError(message)
-    return cast("NDArray[np.integer[Any]]", pixels)
+
+
+def _raw(
+    decoder: Decoder, content: bytes, options: dict[str, Any], *, plugin: str
+) -> Iterator[tuple[NDArray[np.integer[Any]], str]]:
+    """Yield frames and the photometric interpretation that the codec gave them."""
+    if options["number_of_frames"] == 1:
+        # One frame may lie in many fragments, which only this way puts together without a table.
+        pixels, properties = decoder.as_array(content, raw=True, decoding_plugin=plugin, **options)
+        yield pixels, str(properties["photometric_interpretation"])
+        return
+    for pixels, properties in decoder.iter_array(
+        content, raw=True, decoding_plugin=plugin, **options
+    ):
+        yield pixels, str(properties["photometric_interpretation"])
+
+
+_YBR = {"YBR_FULL", "YBR_FULL_422"}
+
+
+def _rgb(values: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """Turn 8 bits of luminance and colour difference into RGB (PS3.3 section C.7.6.3.1.2).
+
+    In thousandths, rounded half up: whole numbers have the same bits everywhere.
+    """
+    luminance, blue, red = (values[..., index].astype(np.int32) for index in range(3))
+    blue -= 128
+    red -= 128
+    thousandths = (
+        1000 * luminance + 1402 * red,
+        1000 * luminance - 344 * blue - 714 * red,
+        1000 * luminance + 1772 * blue,
+    )
+    colours = np.stack([(one + 500) // 1000 for one in thousandths], axis=-1)
+    return np.clip(colours, 0, 255).astype(np.uint8)
 
 
 def _decoder(syntax: UID, *, bits: int) -> Decoder:

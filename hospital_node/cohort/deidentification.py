@@ -12,9 +12,9 @@
 
 import hmac
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TypeAlias, cast
+from typing import Literal, TypeAlias, cast
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
@@ -25,8 +25,12 @@ from schemas.manifest import Part, Pseudonym
 __all__ = [
     "ALLOWED",
     "OVERLAY_TAGS",
+    "PLACE",
+    "REGION_TAG",
+    "WINDOW",
     "Malformed",
     "Technical",
+    "keyed_name",
     "part_of",
     "pseudonym",
     "raw_element",
@@ -44,7 +48,8 @@ class Malformed(Exception):
 
 _CODES = rb"[A-Z0-9_ ]{0,16}(?:\\[A-Z0-9_ ]{0,16}){0,15}"
 _WHOLE = rb"[+-]?\d{1,12}"
-_DECIMAL = rb"[+-]?(?:\d{1,12}(?:\.\d{0,14})?|\.\d{1,14})(?:[eE][+-]?\d)?"
+_DECIMAL = rb"[+-]?(?:\d{1,12}(?:\.\d{0,14})?|\.\d{1,14})(?:[eE][+-]?\d{1,2})?"
+_DECIMALS = _DECIMAL + rb" *(?:\\ *" + _DECIMAL + rb" *){0,2047}"
 _UID = rb"[0-9.]{1,64}"
 
 ALLOWED: Mapping[str, bytes | None] = MappingProxyType(
@@ -68,15 +73,36 @@ ALLOWED: Mapping[str, bytes | None] = MappingProxyType(
 )
 """The form of each attribute that is read (PS3.5 section 6.2); None: an unsigned short."""
 
+PLACE: Mapping[str, bytes | None] = MappingProxyType(
+    {
+        "ImageOrientationPatient": _DECIMALS,
+        "ImagePositionPatient": _DECIMALS,
+        "ImagerPixelSpacing": _DECIMALS,
+        "PixelSpacing": _DECIMALS,
+        "SpacingBetweenSlices": _DECIMAL,
+        "GridFrameOffsetVector": _DECIMALS,
+    }
+)
+"""Read as well where the contract asks how large a pixel is, or where a slice lies."""
+
+WINDOW: Mapping[str, bytes | None] = MappingProxyType(
+    {"WindowCenter": _DECIMALS, "WindowWidth": _DECIMALS, "VOILUTFunction": _CODES}
+)
+"""Read as well where the contract takes the file's own window."""
+
+_FORMS = {**ALLOWED, **PLACE, **WINDOW}
 _PATTERNS = {
-    keyword: None if form is None else re.compile(form) for keyword, form in ALLOWED.items()
+    keyword: None if form is None else re.compile(form) for keyword, form in _FORMS.items()
 }
-_TAGS = {keyword: tag_for_keyword(keyword) for keyword in ALLOWED}
+_TAGS = {keyword: tag_for_keyword(keyword) for keyword in _FORMS}
 
 OVERLAY_TAGS = tuple(
     (group << 16) | element for group in range(0x6000, 0x6020, 2) for element in (0x0010, 0x3000)
 )
 """Overlay Rows and Overlay Data of the sixteen planes (PS3.3 section C.9.2)."""
+
+REGION_TAG = 0x00186011
+"""Sequence of Ultrasound Regions: where in an ultrasound picture the image is (C.8.5.5)."""
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 """Secondary Capture Image Storage, and the root of its multi-frame kinds (PS3.4 section B.5)."""
@@ -88,17 +114,18 @@ def raw_element(dataset: Dataset, tag: int) -> RawDataElement | None:
     return element if isinstance(element, RawDataElement) else None
 
 
-def technical(dataset: Dataset) -> Technical:
+def technical(dataset: Dataset, keywords: Iterable[str] = ALLOWED) -> Technical:
     """Return the allowed attributes that are present and not empty.
 
     Raises:
         Malformed: one of them has another form.
     """
-    return MappingProxyType(dict(_present(dataset)))
+    return MappingProxyType(dict(_present(dataset, keywords)))
 
 
-def _present(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    for keyword, tag in _TAGS.items():
+def _present(dataset: Dataset, keywords: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for keyword in keywords:
+        tag = _TAGS[keyword]
         if tag is None or tag not in dataset:
             continue
         element = raw_element(dataset, tag)
@@ -126,35 +153,49 @@ def _text(content: bytes, pattern: re.Pattern[bytes]) -> str:
     return stripped.decode("ascii")
 
 
-def risks_of(header: Technical, *, overlay: bool) -> tuple[str, ...]:
-    """Name the signs that pixels may hold text; `overlay` says that an overlay plane is present."""
-    return tuple(code for code, is_risk in _RISKS.items() if is_risk(header, overlay))
+def risks_of(header: Technical, *, overlay: bool, regions: bool) -> tuple[str, ...]:
+    """Name the signs that pixels may hold text.
+
+    `overlay` says that an overlay plane is present, `regions` that ultrasound regions are.
+    """
+    found = [code for code, is_risk in _RISKS.items() if is_risk(header)]
+    if overlay:
+        found.append("overlay")
+    if header.get("Modality") in {"US", "IVUS"} and not regions:
+        found.append("ultrasound-without-regions")
+    return tuple(found)
 
 
-_RISKS: Mapping[str, Callable[[Technical, bool], bool]] = MappingProxyType(
+_RISKS: Mapping[str, Callable[[Technical], bool]] = MappingProxyType(
     {
-        "burned-in-declared": lambda header, _: header.get("BurnedInAnnotation", "NO") != "NO",
-        "secondary-capture": lambda header, _: (header.get("SOPClassUID", "") + ".").startswith(
+        "burned-in-declared": lambda header: header.get("BurnedInAnnotation", "NO") != "NO",
+        "secondary-capture": lambda header: (header.get("SOPClassUID", "") + ".").startswith(
             _SECONDARY_CAPTURE + "."
         ),
-        "secondary-image": lambda header, _: "SECONDARY" in header.get("ImageType", "").split("\\"),
-        "overlay": lambda _, overlay: overlay,
+        "secondary-image": lambda header: "SECONDARY" in header.get("ImageType", "").split("\\"),
     }
 )
 
 
 def pseudonym(patient: str, *, key: bytes) -> Pseudonym:
     """Return the name under which a patient appears in a manifest."""
-    return _keyed(patient, key=key, purpose=b"consilium/patient-pseudonym/1").hex()[:32]
+    named = _keyed(patient.encode(), key=key, purpose=b"consilium/patient-pseudonym/1")
+    return named.hex()[:32]
+
+
+def keyed_name(content: bytes, *, key: bytes, purpose: Literal["file", "instance"]) -> str:
+    """Return the name of a file's digest, or of a UID, under a key of its own for each purpose."""
+    return _keyed(content, key=key, purpose=f"consilium/{purpose}-name/1".encode()).hex()[:32]
 
 
 def part_of(patient: str, *, key: bytes, validation_fraction: float) -> Part:
     """Return a patient's part: validation when the keyed hash is below a fraction of 2^64."""
-    drawn = int.from_bytes(_keyed(patient, key=key, purpose=b"consilium/patient-part/1")[:8], "big")
+    keyed = _keyed(patient.encode(), key=key, purpose=b"consilium/patient-part/1")
+    drawn = int.from_bytes(keyed[:8], "big")
     return "validation" if drawn < validation_fraction * 2.0**64 else "train"
 
 
-def _keyed(patient: str, *, key: bytes, purpose: bytes) -> bytes:
+def _keyed(content: bytes, *, key: bytes, purpose: bytes) -> bytes:
     """Use a key of its own for each purpose, so that one output says nothing about another."""
     derived = hmac.digest(key, purpose, "sha256")
-    return hmac.digest(derived, patient.encode(), "sha256")
+    return hmac.digest(derived, content, "sha256")

@@ -4,46 +4,47 @@
   do not add up.
 * Memory holds one row for each image and the pixels of one patient; all others wait on disk.
 * Equal sources give equal cohorts, byte for byte, in whatever order files are found.
+* A source that has not changed since its cohort was made is only looked at, not read again.
 * What is below the contract's blocking checks leaves nothing behind, and an earlier cohort as it
   was.
 """
 
+import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
+from hospital_node.cohort import quarantine
+from hospital_node.cohort.admission import Admission, Known
 from hospital_node.cohort.contract_checks import Finding, examined, refuse_unfit
-from hospital_node.cohort.deidentification import part_of, pseudonym
-from hospital_node.cohort.dicom import Image, NotUsed, read
-from hospital_node.cohort.labels import Label, read_labels
+from hospital_node.cohort.desk import Desk
+from hospital_node.cohort.intake import Reader, file_names, outcomes
+from hospital_node.cohort.labels import read_labels
 from hospital_node.cohort.parts import settle_parts
+from hospital_node.cohort.readings import Readings, opened_readings, readings_file
 from hospital_node.cohort.reasons import REASONS
-from hospital_node.cohort.selection import Arrival, selected
+from hospital_node.cohort.selection import Arrival, Selection, selected
 from hospital_node.cohort.sources import folder_files
-from hospital_node.cohort.store import PIXELS, place, seal_pixels, workshop
-from hospital_node.cohort.transforms import normalised
-from schemas.contract import DataContract, PartByHash
-from schemas.errors import SourceEmpty
-from schemas.manifest import DatasetManifest, FileCount, ImageRow, Part
-from schemas.names import Digest, SiteName
+from hospital_node.cohort.store import (
+    PIXELS,
+    Records,
+    made_from,
+    open_cohort,
+    place,
+    seal_pixels,
+    workshop,
+)
+from hospital_node.cohort.transforms import normalised, stacked
+from schemas.contract import DataContract
+from schemas.errors import CohortRefused, SourceEmpty
+from schemas.manifest import DatasetManifest, FileCount
+from schemas.names import Digest, digest_of
 
 __all__ = ["Desk", "IngestReport", "ingest"]
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """Where the work is done, for whom, and who watches."""
-
-    site: SiteName
-    key: bytes = field(repr=False)
-    """32 bytes that never leave the site; pseudonyms and parts are made with it."""
-    store: Path
-    progress: Callable[[int, int], None]
-    """Called with the number of files done and of all files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +53,6 @@ class IngestReport:
 
     manifest: DatasetManifest
     findings: tuple[Finding, ...]
-
-
-@dataclass(slots=True)
-class _Intake:
-    """What was read so far."""
-
-    arrivals: list[Arrival] = field(default_factory=list)
-    not_used: Counter[tuple[str, str]] = field(default_factory=Counter)
-    risks: Counter[tuple[str, str]] = field(default_factory=Counter)
-    instances: set[str] = field(default_factory=set)
 
 
 def ingest(source: Path, labels: Path, contract: DataContract, *, desk: Desk) -> IngestReport:
@@ -75,116 +66,147 @@ def ingest(source: Path, labels: Path, contract: DataContract, *, desk: Desk) ->
     """
     files = folder_files(source, besides=labels)
     table = read_labels(labels, contract)
+    known = Known.of(table, contract, desk=desk)
+    memory = readings_file(desk.store, contract)
+    names = file_names(files, key=desk.key) if memory.exists() else []
+    origin = _origin(names, labels, known)
+    if names and (before := _unchanged(origin, contract, desk)):
+        desk.progress(len(files), len(files))
+        return before
+    try:
+        with opened_readings(memory) as readings:
+            return _made(files, names, known, readings, labels)
+    except sqlite3.DatabaseError:
+        memory.unlink(missing_ok=True)  # damaged: everything is read anew
+    with opened_readings(memory) as readings:
+        return _made(files, [], known, readings, labels)
+
+
+def _origin(names: Sequence[str], labels: Path, known: Known) -> Digest:
+    """Name all that a cohort is made from: files, labels, rules, and what people decided."""
+    parts = [
+        known.contract.digest,
+        readings_file(known.desk.store, known.contract).name,
+        known.desk.site,
+        digest_of(labels.read_bytes()),
+        *sorted(known.withdrawn),
+        *(known.decided[file].digest for file in sorted(known.decided)),
+        *sorted(names),
+    ]
+    return digest_of("\n".join(parts).encode())
+
+
+def _unchanged(origin: Digest, contract: DataContract, desk: Desk) -> IngestReport | None:
+    """Return what stands in the store, if it was made from the very same."""
+    if made_from(desk.store, contract.digest) != origin:
+        return None
+    try:
+        cohort = open_cohort(desk.store, contract.digest)
+    except CohortRefused:
+        return None
+    return IngestReport(cohort.manifest, cohort.findings)
+
+
+def _made(
+    files: Sequence[Path], names: Sequence[str], known: Known, readings: Readings, labels: Path
+) -> IngestReport:
+    contract, desk = known.contract, known.desk
+    reader = Reader(contract, desk, readings, known.owners, known.decided, known.withdrawn)
+    seen = [""] * len(files)
+    admission = Admission(known)
+    for done, (position, name, read) in enumerate(outcomes(files, names, reader), start=1):
+        seen[position] = name
+        admission.take(position, name, read)
+        desk.progress(done, len(files))
+    admission.close()
+    chosen = selected(
+        admission.arrivals, max_images_per_patient=contract.cohort.max_images_per_patient
+    )
+    used, not_used = _counted(chosen, admission.not_used)
+    quarantine.forget(desk.store, contract.digest, besides=set(seen))
+    _refuse_nothing(used, not_used)
     with workshop(desk.store) as folder:
-        waiting = folder / "waiting"
-        with waiting.open("w+b") as file:
-            intake = _taken(files, table, contract, desk=desk, file=file)
-            chosen = selected(
-                intake.arrivals, max_images_per_patient=contract.cohort.max_images_per_patient
-            )
-            intake.not_used.update((code, "") for code in chosen.refused)
-            _refuse_nothing(chosen.used, intake)
-            pack = _packed(file, chosen.used, contract, folder / PIXELS)
-        waiting.unlink()
-        manifest = _manifest(chosen.used, intake, contract, pack=pack, desk=desk)
+        pack = _packed(readings, used, contract, folder / PIXELS)
+        manifest = _manifest(used, not_used, contract, pack=pack, desk=desk)
         findings = examined(
             manifest,
             contract,
-            noted=intake.not_used + intake.risks,
-            unread_labels=len(table.keys() - intake.instances),
+            noted=not_used + admission.risks,
+            unread_labels=len(known.rows.keys() - admission.found),
         )
         refuse_unfit(findings)
         settle_parts(desk.store, manifest)
-        place(folder, desk.store, contract=contract, manifest=manifest, findings=findings)
+        records = Records(contract, manifest, findings, _origin(seen, labels, known))
+        place(folder, desk.store, records)
+    readings.drop(sorted({name for name, _ in readings.files()} - set(seen)))
     return IngestReport(manifest, findings)
 
 
-def _taken(
-    files: Sequence[Path],
-    table: Mapping[str, Label],
-    contract: DataContract,
-    *,
-    desk: Desk,
-    file: BinaryIO,
-) -> _Intake:
-    """Read every file; pixels of those with a label go to `file` in the order of arrival."""
-    intake = _Intake()
-    for done, path in enumerate(files, start=1):
-        outcome = _with_label(read(path, contract), table, intake.instances)
-        match outcome:
-            case NotUsed(code=code, detail=detail):
-                intake.not_used[code, detail] += 1
-            case Image():
-                intake.risks.update((risk, "") for risk in outcome.risks)
-                row = _row(outcome, table[outcome.instance], contract, key=desk.key)
-                intake.arrivals.append(Arrival(row, len(intake.arrivals), outcome.instance))
-                file.write(outcome.plane.astype("<f4").tobytes())
-        desk.progress(done, len(files))
-    file.flush()
-    return intake
+def _counted(
+    chosen: Selection, not_used: Counter[tuple[str, str]]
+) -> tuple[tuple[Arrival, ...], Counter[tuple[str, str]]]:
+    """Give each file to one row, or to one code, so that all of them add up."""
+    counted: set[int] = set()
+    used = []
+    for one in chosen.used:
+        own = set(one.files) - counted
+        counted |= own
+        used.append(replace(one, row=one.row.model_copy(update={"files": len(own)})))
+    left = Counter(not_used)
+    for code, one in chosen.refused:
+        own = set(one.files) - counted
+        counted |= own
+        left[code, ""] += len(own)
+    return tuple(used), +left
 
 
-def _with_label(
-    outcome: Image | NotUsed, table: Mapping[str, Label], instances: set[str]
-) -> Image | NotUsed:
-    """Refuse an image without a label, or under another patient than its label's."""
-    if isinstance(outcome, NotUsed):
-        return outcome
-    instances.add(outcome.instance)
-    label = table.get(outcome.instance)
-    if label is None:
-        return NotUsed("no-label")
-    if outcome.patient and outcome.patient != label.patient:
-        return NotUsed("patient-differs")
-    return outcome
-
-
-def _row(image: Image, label: Label, contract: DataContract, *, key: bytes) -> ImageRow:
-    match contract.cohort.parts:
-        case PartByHash(validation_fraction=fraction):
-            part: Part = part_of(label.patient, key=key, validation_fraction=fraction)
-        case _:
-            part = label.part or "train"
-    return ImageRow(
-        image=image.digest,
-        patient=pseudonym(label.patient, key=key),
-        part=part,
-        label=label.label,
-    )
-
-
-def _refuse_nothing(used: Sequence[Arrival], intake: _Intake) -> None:
+def _refuse_nothing(used: Sequence[Arrival], not_used: Counter[tuple[str, str]]) -> None:
     if used:
         return
-    counts = ", ".join(f"{count} {code}" for (code, _), count in sorted(intake.not_used.items()))
+    counts = ", ".join(f"{count} {code}" for (code, _), count in sorted(not_used.items()))
     message = f"source refused: found no image that can be used ({counts}); at least one is needed"
-    (code, _), _ = intake.not_used.most_common(1)[0]
+    (code, _), _ = not_used.most_common(1)[0]
     raise SourceEmpty(message, next_step=f"{code}: {REASONS[code].remedy}")
 
 
-def _packed(file: BinaryIO, used: Sequence[Arrival], contract: DataContract, path: Path) -> Digest:
+def _packed(
+    readings: Readings, used: Sequence[Arrival], contract: DataContract, path: Path
+) -> Digest:
     """Normalise patient by patient and write the pixels in the order of `used`."""
     recipe = contract.preprocessing
-    waiting = np.memmap(file, dtype="<f4", mode="r").reshape(-1, recipe.height, recipe.width)
     pixels = np.lib.format.open_memmap(
-        path, mode="w+", dtype="<f4", shape=(len(used), recipe.height, recipe.width)
+        path, mode="w+", dtype="<f4", shape=(len(used), *recipe.shape)
     )
-    patients: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    patients: defaultdict[str, list[int]] = defaultdict(list)
     for index, one in enumerate(used):
-        patients[one.row.patient].append((index, one.position))
+        patients[one.row.patient].append(index)
     for places in patients.values():
-        images = [np.asarray(waiting[position]) for _, position in places]
-        for (index, _), image in zip(places, normalised(images, recipe.normalisation), strict=True):
+        images = [_image(readings, used[index], contract) for index in places]
+        for index, image in zip(places, normalised(images, recipe.normalisation), strict=True):
             pixels[index] = image
     pixels.flush()
     return seal_pixels(path)
 
 
+def _image(readings: Readings, one: Arrival, contract: DataContract) -> NDArray[np.float32]:
+    recipe = contract.preprocessing
+    shape = recipe.shape if recipe.depth is None else recipe.shape[1:]
+    planes = [readings.plane(frame, shape) for frame in one.frames]
+    if recipe.depth is None:
+        return planes[0]
+    return stacked(np.stack(planes), recipe, spacing_mm=one.spacing_mm)
+
+
 def _manifest(
-    used: Sequence[Arrival], intake: _Intake, contract: DataContract, *, pack: Digest, desk: Desk
+    used: Sequence[Arrival],
+    not_used: Counter[tuple[str, str]],
+    contract: DataContract,
+    *,
+    pack: Digest,
+    desk: Desk,
 ) -> DatasetManifest:
     counts: Counter[str] = Counter()
-    for (code, _), count in intake.not_used.items():
+    for (code, _), count in not_used.items():
         counts[code] += count
     return DatasetManifest(
         site=desk.site,
@@ -192,7 +214,7 @@ def _manifest(
         pack=pack,
         height=contract.preprocessing.height,
         width=contract.preprocessing.width,
-        read=len(used) + counts.total(),
+        read=sum(one.row.files for one in used) + counts.total(),
         rows=tuple(one.row for one in used),
         not_used=tuple(
             FileCount(outcome=REASONS[code].outcome, code=code, files=count)

@@ -1,7 +1,8 @@
 """The labels table: which patient and which class each image belongs to.
 
-* Columns `sop_instance_uid` and `patient_id`, the contract's label column, and its part column
-  where it names one; others are ignored. UTF-8, separated by commas or semicolons.
+* Columns `sop_instance_uid` (of volumes: `series_instance_uid`) and `patient_id`, the contract's
+  label column, and its part column where it names one; others are ignored. UTF-8, separated by
+  commas or semicolons.
 * A table with any fault is refused whole: a wrong label trains a wrong model.
 * A refusal names columns and allowed classes, and counts rows; it never shows a value.
 """
@@ -12,13 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.contract import DataContract, PartByColumn
+from schemas.contract import DataContract, PartByColumn, Volume
 from schemas.errors import LabelsRefused
 from schemas.manifest import Part
 
 __all__ = ["Label", "read_labels"]
 
-INSTANCE, PATIENT = "sop_instance_uid", "patient_id"
+INSTANCE, SERIES, PATIENT = "sop_instance_uid", "series_instance_uid", "patient_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +33,24 @@ class Label:
 
 
 def read_labels(path: Path, contract: DataContract) -> Mapping[str, Label]:
-    """Return the labels by SOP instance UID.
+    """Return the labels by SOP instance UID, or by series instance UID where series are volumes.
 
     Raises:
         LabelsRefused: no such file, a missing column, an unknown label or part, an empty or
             repeated UID, an empty patient, or a patient in both parts.
     """
     columns = _columns(contract)
+    own = columns[0]
     rows = _rows(path, columns)
-    _refuse_empty(rows)
+    _refuse_empty(rows, own)
     _refuse_unknown(rows, contract)
-    repeated = sum(count > 1 for count in Counter(row[INSTANCE] for row in rows).values())
+    repeated = sum(count > 1 for count in Counter(row[own] for row in rows).values())
     if repeated:
         raise _refused(
-            f"{_count(repeated, 'value')} of {INSTANCE} in more than one row; each has one",
+            f"{_count(repeated, 'value')} of {own} in more than one row; each has one",
             "keep one row for each image",
         )
-    table = {row[INSTANCE]: _label(row, contract) for row in rows}
+    table = {row[own]: _label(row, contract) for row in rows}
     parts = {(one.patient, one.part) for one in table.values()}
     split = len(parts) - len({patient for patient, _ in parts})
     if split:
@@ -62,7 +64,8 @@ def read_labels(path: Path, contract: DataContract) -> Mapping[str, Label]:
 def _columns(contract: DataContract) -> tuple[str, ...]:
     parts = contract.cohort.parts
     named = (parts.column,) if isinstance(parts, PartByColumn) else ()
-    return (INSTANCE, PATIENT, contract.labels.column, *named)
+    own = SERIES if isinstance(contract.image.frames, Volume) else INSTANCE
+    return (own, PATIENT, contract.labels.column, *named)
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
@@ -113,10 +116,10 @@ def _refuse_columns(present: list[str], columns: tuple[str, ...]) -> None:
         raise _refused("a column stands in it twice; each may stand once", "remove one of them")
 
 
-def _refuse_empty(rows: list[dict[str, str]]) -> None:
+def _refuse_empty(rows: list[dict[str, str]], own: str) -> None:
     if not rows:
         raise _refused("no rows; one for each image is needed", "add a row for each image")
-    for column in (INSTANCE, PATIENT):
+    for column in (own, PATIENT):
         empty = sum(not row[column] for row in rows)
         if empty:
             raise _refused(

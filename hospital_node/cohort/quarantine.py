@@ -55,8 +55,7 @@ class Quarantined(Record):
     image: Digest
     patient: Pseudonym | None
     frames: int = Field(ge=1)
-    rows: int = Field(ge=1)
-    columns: int = Field(ge=1)
+    """Each has a picture."""
 
 
 class Decision(Record):
@@ -131,17 +130,17 @@ def decisions(store: Path) -> Mapping[FileName, Decision]:
     return {one.file: one for one in found}
 
 
-def forget(store: Path, *, besides: AbstractSet[str]) -> None:
-    """Remove what waits undecided and is not named; decisions stay."""
+def forget(store: Path, contract: Digest, *, besides: AbstractSet[str]) -> None:
+    """Remove what waits undecided under a contract and is not named; decisions stay."""
     for record in waiting(store):
-        if record.file not in besides:
+        if record.contract == contract and record.file not in besides:
             _drop(_folder(store) / record.file)
 
 
 def forget_patients(store: Path, patients: AbstractSet[Pseudonym]) -> None:
-    """Remove everything about files of these patients."""
+    """Remove everything about files of these patients, and about those of nobody knows whom."""
     for path in sorted(_folder(store).glob(f"*/{_QUARANTINED}")):
-        if _read(Quarantined, path).patient in patients:
+        if _read(Quarantined, path).patient in {None, *patients}:
             shutil.rmtree(path.parent)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-__all__ = ["REASONS", "Reason"]
+__all__ = ["REASONS", "NotUsed", "Reason", "Unfit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,22 @@ class Reason:
     pointer: str = ""
     expected: str = ""
     """Where no contract decides: what would have been accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotUsed:
+    """Why a file gave no image: a code of `REASONS`, with a name from the standard or nothing."""
+
+    code: str
+    detail: str = ""
+
+
+class Unfit(Exception):
+    """A file gives no image, for this reason."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(code)
+        self.reason = NotUsed(code, detail)
 
 
 def _refused(found: str, remedy: str, *, pointer: str = "", expected: str = "") -> Reason:
@@ -40,12 +56,27 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
     {
         # The file.
         "not-a-file": _refused("a link, pipe or device", _SELECT, expected="a regular file"),
-        "too-large": _refused("a file over the size limit", _SELECT, expected="at most 512 MiB"),
+        "too-large": _refused("a file over the size limit", _SELECT, expected="at most 384 MiB"),
         "not-dicom": _refused(
             "no DICOM file header", _SELECT, expected="a DICOM file (PS3.10 section 7.1)"
         ),
         "unreadable": _refused(
             "a file that cannot be read", _EXPORT, expected="a whole DICOM file"
+        ),
+        "truncated": _refused("a file that ends early", _EXPORT, expected="a whole DICOM file"),
+        "dicomdir": _refused("a directory of DICOM files", "none is needed", expected="an image"),
+        "no-sop-class": _refused(
+            "a file that does not say what it is", _EXPORT, expected="a SOP class UID (PS3.4)"
+        ),
+        # What reading it cost.
+        "over-time": _refused(
+            "a file that took too long to read", _EXPORT, expected="a few seconds of computing"
+        ),
+        "over-memory": _refused(
+            "a file that asked for too much memory", _EXPORT, expected="at most 1 GiB"
+        ),
+        "codec-crash": _refused(
+            "a file that broke the program that decodes it", _EXPORT, expected="whole pixels"
         ),
         "attribute-malformed": _refused(
             "a technical attribute of a wrong form",
@@ -62,7 +93,7 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         "photometric": _refused(
             "another photometric interpretation", _SELECT, pointer="/image/photometric"
         ),
-        "multi-frame": _refused("more than one frame", _SELECT, expected="a single frame"),
+        "multi-frame": _refused("more than one frame", _SELECT, pointer="/image/frames/kind"),
         "rows": _refused("a height out of range", _SELECT, pointer="/image/rows"),
         "columns": _refused("a width out of range", _SELECT, pointer="/image/columns"),
         "too-many-pixels": _refused(
@@ -77,11 +108,46 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         "modality-table": _refused(
             "a modality look-up table", _SELECT, pointer="/preprocessing/intensity"
         ),
+        "palette": _refused(
+            "a colour table of a wrong form", _EXPORT, expected="PS3.3 section C.7.6.3.1.5"
+        ),
+        "no-window": _refused("no window of its own", _SELECT, pointer="/preprocessing/intensity"),
+        # Where it lies.
+        "no-spacing": _refused(
+            "no distance between pixels", _SELECT, pointer="/preprocessing/spacing_mm"
+        ),
+        "no-place": _refused(
+            "a slice without position, orientation or series", _SELECT, pointer="/image/frames"
+        ),
+        "orientation": _refused("another plane", _SELECT, pointer="/image/frames"),
+        "slice-count": _refused(
+            "a series with too few or too many slices", _SELECT, pointer="/image/frames"
+        ),
+        "slice-gap": _refused(
+            "a series with a slice missing", _EXPORT, expected="slices at equal distances"
+        ),
+        "slice-repeated": _refused(
+            "a series with two slices in one place", _SELECT, expected="one slice in each place"
+        ),
+        "slices-differ": _refused(
+            "a series whose slices differ in size, direction or patient",
+            _EXPORT,
+            expected="slices of one stack",
+        ),
         # Whether it may still identify.
         "burned-in-declared": _quarantined("BurnedInAnnotation is not NO", _REVIEW),
         "secondary-capture": _quarantined("a secondary capture", _REVIEW),
         "secondary-image": _quarantined("ImageType says SECONDARY", _REVIEW),
         "overlay": _quarantined("an overlay plane", _REVIEW),
+        "ultrasound-without-regions": _quarantined(
+            "an ultrasound picture that does not say where in it the image is", _REVIEW
+        ),
+        "text-found": _quarantined("text that a program read in the pixels", _REVIEW),
+        "review-refused": _refused(
+            "an image that a person refused to use",
+            "none is needed",
+            expected="no text in the pixels",
+        ),
         # The pixels.
         "no-pixels": _refused("no pixel data", _SELECT, expected="integer pixel data"),
         "transfer-syntax": _refused(
@@ -115,6 +181,11 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "the same pixels under two patients or two labels",
             "find out whose image it is before it is used",
             expected="one patient and one label",
+        ),
+        "withdrawn": _refused(
+            "an image of a patient who withdrew",
+            "leave the patient out of the source",
+            expected="patients who did not withdraw",
         ),
         "over-patient-limit": _refused(
             "more images of one patient than are used",

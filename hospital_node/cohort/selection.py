@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from schemas.manifest import ImageRow
+from schemas.names import Digest
 
 __all__ = ["Arrival", "Selection", "selected"]
 
@@ -22,21 +23,28 @@ class Arrival:
 
     row: ImageRow
     position: int
+    """In the order of arrival; unique."""
     instance: str = field(repr=False)
-    """The file's own UID, which must not be stored."""
+    """Names the frame or series that it is, whatever its pixels."""
+    files: tuple[int, ...] = ()
+    """The files that it was made of, by their place in the source."""
+    frames: tuple[Digest, ...] = ()
+    """The planes that it is made of, in order."""
+    spacing_mm: float = 1.0
+    """Between the planes of a volume."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The images of the cohort by digest, and the codes of those left out."""
+    """The images of the cohort by digest, and those left out, each under its code."""
 
     used: tuple[Arrival, ...]
-    refused: tuple[str, ...]
+    refused: tuple[tuple[str, Arrival], ...]
 
 
 def selected(arrivals: Sequence[Arrival], *, max_images_per_patient: int) -> Selection:
     """Choose the images of the cohort."""
-    refused: list[str] = []
+    refused: list[tuple[str, Arrival]] = []
     kept = list(arrivals)
     for code, leave in (
         ("instance-repeated", _ambiguous),
@@ -51,10 +59,10 @@ def selected(arrivals: Sequence[Arrival], *, max_images_per_patient: int) -> Sel
 
 
 def _without(
-    kept: Sequence[Arrival], leave: Iterable[Arrival], code: str, refused: list[str]
+    kept: Sequence[Arrival], leave: Iterable[Arrival], code: str, refused: list[tuple[str, Arrival]]
 ) -> list[Arrival]:
     left = {one.position for one in leave}
-    refused.extend(code for _ in left)
+    refused.extend((code, one) for one in kept if one.position in left)
     return [one for one in kept if one.position not in left]
 
 

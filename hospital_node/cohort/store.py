@@ -1,8 +1,8 @@
 """The stored cohort: written whole or not at all, and verified whenever it is opened.
 
 * HOME/cohort/<first 16 hex of the contract's digest>/ holds `contract.json`, `manifest.json`,
-  `findings.json` and `pixels.npy`. No file name, date, original identifier or attribute of a
-  patient is in it.
+  `findings.json`, `source.json` and `pixels.npy`. No file name, date, original identifier or
+  attribute of a patient is in it.
 * A cohort appears under its name after all of it is on disk. Replacing one moves the old one
   aside first, so a crash between the two leaves no cohort, never a mixed one.
 * Opening compares the contract with its digest, the manifest with the one that was examined, and
@@ -23,21 +23,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hospital_node.cohort.contract_checks import Examination, Finding
+from schemas.base import Record
 from schemas.contract import DataContract
 from schemas.errors import CohortChanged, CohortRefused, InvalidRecord, OtherVersion
 from schemas.files import sync_folder, write_durably
 from schemas.manifest import DatasetManifest, Part
 from schemas.names import Digest, digest_of
 
-__all__ = ["Cohort", "cohort_folder", "open_cohort", "place", "stored_contracts", "workshop"]
+__all__ = [
+    "Cohort",
+    "Records",
+    "cohort_folder",
+    "made_from",
+    "open_cohort",
+    "place",
+    "remove",
+    "seal_pixels",
+    "stored_contracts",
+    "workshop",
+]
 
-CONTRACT, MANIFEST, FINDINGS, PIXELS = (
+CONTRACT, MANIFEST, FINDINGS, PIXELS, SOURCE = (
     "contract.json",
     "manifest.json",
     "findings.json",
     "pixels.npy",
+    "source.json",
 )
 _HALF_DONE = ".ingesting-"
+
+
+class _Origin(Record):
+    """What a cohort was made from: a digest over the keyed names of its files, labels and rules."""
+
+    source: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What stands beside a cohort's pixels."""
+
+    contract: DataContract
+    manifest: DatasetManifest
+    findings: tuple[Finding, ...]
+    origin: Digest | None = None
+    """Of all that it was made from; None: it was changed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +80,7 @@ class Cohort:
     """Of the manifest."""
     findings: tuple[Finding, ...]
     pixels: NDArray[np.float32]
-    """[images, height, width], read-only, normalised; row i is `manifest.rows[i]`."""
+    """[images, *shape of the recipe], read-only, normalised; row i is `manifest.rows[i]`."""
 
     def rows(self, part: Part) -> NDArray[np.intp]:
         """Return the rows of a part, in the manifest's order."""
@@ -102,7 +132,7 @@ def open_cohort(store: Path, contract: Digest) -> Cohort:
         raise _changed("another manifest")
     if agreed.digest != contract or manifest.contract != contract:
         raise _changed("another contract")
-    shape = (len(manifest.rows), manifest.height, manifest.width)
+    shape = (len(manifest.rows), *agreed.preprocessing.shape)
     if pixels.dtype != np.float32 or pixels.shape != shape:
         raise _changed("pixels of another shape")
     if _digest_while_unchanged(folder / PIXELS, _state_of(folder / PIXELS)) != manifest.pack:
@@ -148,20 +178,17 @@ def workshop(store: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def place(
-    folder: Path,
-    store: Path,
-    *,
-    contract: DataContract,
-    manifest: DatasetManifest,
-    findings: tuple[Finding, ...],
-) -> None:
+def place(folder: Path, store: Path, records: Records) -> None:
     """Write the records beside the pixels in `folder`, and move it to its name in the store."""
-    write_durably(folder / CONTRACT, contract.canonical(), mode=0o600)
+    manifest = records.manifest
+    write_durably(folder / CONTRACT, records.contract.canonical(), mode=0o600)
     write_durably(folder / MANIFEST, manifest.canonical(), mode=0o600)
-    examination = Examination(manifest=manifest.digest, findings=findings)
+    examination = Examination(manifest=manifest.digest, findings=records.findings)
     write_durably(folder / FINDINGS, examination.canonical(), mode=0o600)
-    target = cohort_folder(store, contract.digest)
+    if records.origin is not None:
+        origin = _Origin(source=records.origin)
+        write_durably(folder / SOURCE, origin.canonical(), mode=0o600)
+    target = cohort_folder(store, records.contract.digest)
     if target.exists():
         old = Path(tempfile.mkdtemp(dir=store, prefix=_HALF_DONE))
         target.rename(old / "old")
@@ -171,6 +198,23 @@ def place(
     else:
         folder.rename(target)
         sync_folder(store)
+
+
+def remove(store: Path, contract: Digest) -> None:
+    """Remove the cohort of a contract."""
+    old = Path(tempfile.mkdtemp(dir=store, prefix=_HALF_DONE))
+    cohort_folder(store, contract).rename(old / "old")
+    sync_folder(store)
+    shutil.rmtree(old)
+
+
+def made_from(store: Path, contract: Digest) -> Digest | None:
+    """Return the digest of all that a cohort was made from, if that is known."""
+    try:
+        content = (cohort_folder(store, contract) / SOURCE).read_bytes()
+        return _Origin.from_canonical(content).source
+    except (OSError, InvalidRecord):
+        return None
 
 
 def seal_pixels(path: Path) -> Digest:

@@ -10,23 +10,25 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hospital_node.cohort.reasons import Unfit
 from schemas.contract import (
     FixedNormalisation,
     ImageNormalisation,
     Normalisation,
+    OwnWindow,
     PatientNormalisation,
     Preprocessing,
     StoredBits,
     Window,
 )
 
-__all__ = ["Stored", "normalised", "resized", "scaled"]
+__all__ = ["OwnWindowing", "Plane", "Stored", "normalised", "resized", "scaled", "stacked"]
 
 Plane: TypeAlias = NDArray[np.float32]
 _STEPS = 2.0**40
@@ -34,23 +36,84 @@ _STEPS = 2.0**40
 
 
 @dataclass(frozen=True, slots=True)
+class OwnWindowing:
+    """The window that a file names, in modality units (PS3.3 section C.11.2.1)."""
+
+    centre: float
+    width: float
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
-    """Decoded pixels as the file stores them, and what their numbers mean."""
+    """Decoded pixels of one frame as the file stores them, and what their numbers mean."""
 
     values: NDArray[np.int32]
+    """[rows, columns], or [rows, columns, 3]."""
     bits: int
     is_signed: bool
     is_inverted: bool
     """MONOCHROME1: the least value is shown white (PS3.3 section C.7.6.3.1.2)."""
     slope: float = 1.0
     intercept: float = 0.0
+    window: OwnWindowing | None = None
 
 
-def resized(stored: Stored, recipe: Preprocessing) -> Plane:
-    """Return the image at the recipe's size with values in 0..1, before normalisation."""
-    plane = scaled(stored, recipe)
-    down = _averaged(plane, recipe.height)
-    return np.ascontiguousarray(_averaged(down.T, recipe.width).T, dtype=np.float32)
+def resized(
+    stored: Stored, recipe: Preprocessing, *, spacing_mm: tuple[float, float] | None = None
+) -> Plane:
+    """Return a frame at the recipe's size with values in 0..1, before normalisation.
+
+    `spacing_mm` is the distance between rows and between columns, where the recipe has spacings.
+    """
+    if stored.values.ndim == 2:  # noqa: PLR2004 - grey
+        return _resized(stored, recipe, spacing_mm)
+    colours = [replace(stored, values=stored.values[..., index]) for index in range(3)]
+    if recipe.channels == "rgb":
+        return np.stack([_resized(one, recipe, spacing_mm) for one in colours])
+    return _resized(replace(stored, values=_luminance(stored.values)), recipe, spacing_mm)
+
+
+def _luminance(colours: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Weigh colours as ITU-R BT.601 does, in thousandths."""
+    red, green, blue = (colours[..., index].astype(np.int64) for index in range(3))
+    return ((299 * red + 587 * green + 114 * blue) // 1000).astype(np.int32)
+
+
+def _resized(
+    stored: Stored, recipe: Preprocessing, spacing_mm: tuple[float, float] | None
+) -> Plane:
+    """Average over rows in strips of columns, which bounds memory, then over columns."""
+    wanted = recipe.spacing_mm[-2:] if recipe.spacing_mm else None
+    steps = (
+        tuple(new / old for new, old in zip(wanted, spacing_mm, strict=True))
+        if wanted and spacing_mm
+        else (None, None)
+    )
+    columns = stored.values.shape[1]
+    strips = [
+        _averaged(
+            scaled(replace(stored, values=stored.values[:, first : first + _STRIP]), recipe),
+            recipe.height,
+            step=steps[0],
+        )
+        for first in range(0, columns, _STRIP)
+    ]
+    down = strips[0] if len(strips) == 1 else np.concatenate(strips, axis=1)
+    plane = _averaged(down.T, recipe.width, step=steps[1]).T
+    return np.ascontiguousarray(plane, dtype=np.float32)
+
+
+_STRIP = 512
+
+
+def stacked(planes: NDArray[np.float32], recipe: Preprocessing, *, spacing_mm: float) -> Plane:
+    """Return a volume at the recipe's depth, from slices in order, `spacing_mm` apart."""
+    slices, depth = planes.shape[0], recipe.depth or 1
+    step = recipe.spacing_mm[0] / spacing_mm if recipe.spacing_mm else None
+    flat = planes.reshape(slices, -1).astype(np.float64)
+    volume = _averaged(flat, depth, step=step).reshape(depth, *planes.shape[1:])
+    return volume.astype(np.float32)
 
 
 def scaled(stored: Stored, recipe: Preprocessing) -> NDArray[np.float64]:
@@ -63,22 +126,49 @@ def scaled(stored: Stored, recipe: Preprocessing) -> NDArray[np.float64]:
         case Window(low=low, high=high):
             units = values * stored.slope + stored.intercept
             plane = np.clip((units - low) / (high - low), 0.0, 1.0)
+        case OwnWindow():
+            plane = _windowed(values * stored.slope + stored.intercept, stored.window)
         case _:
             assert_never(recipe.intensity)
     return 1.0 - plane if stored.is_inverted else plane
 
 
-def _averaged(plane: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Average the first axis over `size` equal stretches: a running sum, read between pixels."""
+def _windowed(units: NDArray[np.float64], window: OwnWindowing | None) -> NDArray[np.float64]:
+    """Apply a file's own window (PS3.3 sections C.11.2.1.2.1 and C.11.2.1.3.2)."""
+    least = 1.0 if window is None or window.function == "LINEAR" else 0.0
+    if window is None or window.function not in _FUNCTIONS or window.width <= least:
+        raise Unfit("no-window")
+    if window.function == "LINEAR_EXACT":
+        return np.clip((units - window.centre) / window.width + 0.5, 0.0, 1.0)
+    middle, width = window.centre - 0.5, max(window.width - 1.0, math.ulp(1.0))
+    return np.clip((units - middle) / width + 0.5, 0.0, 1.0)
+
+
+_FUNCTIONS = {"LINEAR", "LINEAR_EXACT"}
+"""SIGMOID needs an exponential, which has not the same bits everywhere."""
+
+
+def _averaged(plane: NDArray[np.float64], size: int, *, step: float | None) -> NDArray[np.float64]:
+    """Average the first axis over `size` stretches: a running sum, read between pixels.
+
+    Stretches are `step` pixels long and lie around the centre, with 0 outside; None: together they
+    are the whole axis.
+    """
     length = plane.shape[0]
-    if length == size:
+    if step is None and length == size:
         return plane
-    edges = np.arange(size + 1) * length
-    whole, rest = edges // size, (edges % size) / size
+    if step is None:
+        edges = np.arange(size + 1) * length
+        whole, rest = edges // size, (edges % size) / size
+        step = length / size
+    else:
+        places = np.clip(length / 2 + (np.arange(size + 1) - size / 2) * step, 0.0, length)
+        whole = np.floor(places).astype(np.intp)
+        rest = places - whole
     sums = np.zeros((length + 1, plane.shape[1]))
     np.cumsum(plane, axis=0, out=sums[1:])
     reached = sums[whole] + rest[:, None] * plane[np.minimum(whole, length - 1)]
-    averaged: NDArray[np.float64] = (reached[1:] - reached[:-1]) / (length / size)
+    averaged: NDArray[np.float64] = (reached[1:] - reached[:-1]) / step
     return averaged
 
 

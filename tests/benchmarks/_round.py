@@ -19,7 +19,7 @@ import aggregator.federation
 import hospital_node.config
 import hospital_node.node
 from aggregator.runs import Material
-from hospital_node.cohort.store import PIXELS, place, seal_pixels, workshop
+from hospital_node.cohort.store import PIXELS, Records, place, seal_pixels, workshop
 from hospital_node.config import NodeHome
 from hospital_node.models.registry import Network, trainable_arrays
 from hospital_node.policy import Approval, approve
@@ -136,7 +136,7 @@ def _store_cohort(home: NodeHome, contract: DataContract, *, seed: int) -> None:
             rows=tuple(rows),
             not_used=(),
         )
-        place(folder, home.cohort, contract=contract, manifest=manifest, findings=())
+        place(folder, home.cohort, Records(contract, manifest, ()))
 
 
 def _contract() -> DataContract:

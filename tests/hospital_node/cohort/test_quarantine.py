@@ -28,8 +28,6 @@ def record(file: str = FILE, *codes: str, patient: str | None = None) -> Quarant
         image="sha256:" + "1" * 64,
         patient=patient,
         frames=2,
-        rows=8,
-        columns=8,
     )
 
 
@@ -79,17 +77,19 @@ def test_a_further_code_asks_again_and_keeps_the_earlier_decision(store: Path) -
 def test_what_is_no_longer_in_the_source_is_forgotten_and_decisions_are_not(store: Path) -> None:
     decide(store, decision())
     keep(store, record(OTHER), [b"one"])
-    forget(store, besides=set())
+    forget(store, "sha256:" + "0" * 64, besides=set())
     assert waiting(store) == ()
     assert pictures(store, OTHER) == ()
     assert decisions(store) == {FILE: decision()}
 
 
-def test_a_withdrawn_patient_leaves_nothing(store: Path) -> None:
-    keep(store, record(OTHER, patient="c" * 32), [b"one"])
-    forget_patients(store, {"c" * 32})
-    assert waiting(store) == (record(),)
-    assert not (store.with_name("cohort.quarantine") / OTHER).exists()
+def test_a_withdrawn_patient_leaves_nothing_and_neither_does_an_unknown_one(store: Path) -> None:
+    other = record(OTHER, patient="d" * 32)
+    keep(store, record("c" * 32, patient="e" * 32), [b"one"])
+    keep(store, other, [b"one"])
+    forget_patients(store, {"e" * 32})
+    assert waiting(store) == (other,)
+    assert [one.name for one in store.with_name("cohort.quarantine").iterdir()] == [OTHER]
 
 
 def test_nobody_decides_about_what_does_not_wait(store: Path) -> None:

@@ -1,0 +1,161 @@
+"""What was read meets the labels table: images of the cohort to be, or a code for each file.
+
+* Identifiers are compared under the site's key; those of a file are never kept.
+* A person's decision opens the quarantine; a patient who withdrew stays out, whatever the source
+  still holds.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Self
+
+from hospital_node.cohort import quarantine
+from hospital_node.cohort.deidentification import keyed_name, part_of, pseudonym
+from hospital_node.cohort.desk import Desk
+from hospital_node.cohort.labels import Label
+from hospital_node.cohort.readings import FileRead
+from hospital_node.cohort.reasons import Unfit
+from hospital_node.cohort.selection import Arrival
+from hospital_node.cohort.volumes import Slice, stacked_slices
+from hospital_node.cohort.withdrawal import withdrawn
+from schemas.contract import DataContract, PartByHash, Volume
+from schemas.manifest import ImageRow, Part, Pseudonym
+from schemas.names import Digest
+
+__all__ = ["Admission", "Known", "KnownLabel"]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLabel:
+    """One row of the labels table under the site's key."""
+
+    patient: Pseudonym
+    part: Part
+    label: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known before the first file is read."""
+
+    contract: DataContract
+    desk: Desk
+    rows: Mapping[str, KnownLabel]
+    """By the keyed name of the image's instance, or of the volume's series."""
+    decided: Mapping[str, quarantine.Decision]
+    withdrawn: AbstractSet[Pseudonym]
+
+    @classmethod
+    def of(cls, table: Mapping[str, Label], contract: DataContract, *, desk: Desk) -> Self:
+        """Put a labels table under the key, and look up what people decided."""
+        patients = {one.patient for one in table.values()}
+        labels = {one: _renamed(one, contract, key=desk.key) for one in patients}
+        rows = {}
+        for name, one in table.items():
+            patient, part = labels[one.patient]
+            keyed = keyed_name(name.encode(), key=desk.key, purpose="instance")
+            rows[keyed] = KnownLabel(patient, one.part or part, one.label)
+        return cls(contract, desk, rows, quarantine.decisions(desk.store), withdrawn(desk.store))
+
+    @property
+    def owners(self) -> Mapping[str, Pseudonym]:
+        """Return the patient of each labelled instance or series."""
+        return {name: one.patient for name, one in self.rows.items()}
+
+
+def _renamed(patient: str, contract: DataContract, *, key: bytes) -> tuple[Pseudonym, Part]:
+    part: Part = "train"
+    if isinstance(contract.cohort.parts, PartByHash):
+        fraction = contract.cohort.parts.validation_fraction
+        part = part_of(patient, key=key, validation_fraction=fraction)
+    return pseudonym(patient, key=key), part
+
+
+@dataclass(slots=True)
+class Admission:
+    """What was admitted so far."""
+
+    known: Known
+    arrivals: list[Arrival] = field(default_factory=list)
+    not_used: Counter[tuple[str, str]] = field(default_factory=Counter)
+    risks: Counter[tuple[str, str]] = field(default_factory=Counter)
+    found: set[str] = field(default_factory=set)
+    """Instances or series that could be read."""
+    _series: defaultdict[str, list[Slice]] = field(default_factory=lambda: defaultdict(list))
+
+    def take(self, place: int, name: str, read: FileRead) -> None:
+        """Admit one file, by its place in the source, or note why not."""
+        try:
+            self._admit(place, name, read)
+        except Unfit as unfit:
+            self.not_used[unfit.reason.code, unfit.reason.detail] += 1
+
+    def close(self) -> None:
+        """Make volumes of the slices that were admitted."""
+        rules = self.known.contract.image.frames
+        if not isinstance(rules, Volume):
+            return
+        for series, slices in self._series.items():
+            try:
+                stack = stacked_slices(slices, rules)
+            except Unfit as unfit:
+                files = {one.file for one in slices}
+                self.not_used[unfit.reason.code, unfit.reason.detail] += len(files)
+                continue
+            self.not_used["duplicate", ""] += len(stack.repeated)
+            self._arrive(series, stack.image, stack.files, stack.frames, stack.spacing_mm)
+
+    def _admit(self, place: int, name: str, read: FileRead) -> None:
+        if read.code:
+            raise Unfit(read.code, read.detail)
+        self._review(name, read)
+        is_volume = isinstance(self.known.contract.image.frames, Volume)
+        own = read.series if is_volume else read.instance
+        if not own:
+            raise Unfit("no-place")
+        self.found.add(own)
+        row = self.known.rows.get(own)
+        if row is None:
+            raise Unfit("no-label")
+        if row.patient in self.known.withdrawn:
+            raise Unfit("withdrawn")
+        if read.patient and read.patient != row.patient:
+            raise Unfit("patient-differs")
+        for number, frame in enumerate(read.frames):
+            if frame.place is not None:
+                self._series[own].append(Slice(frame.image, frame.place, place))
+            else:
+                self._arrive(f"{own}/{number}", frame.image, (place,), (frame.image,))
+
+    def _review(self, name: str, read: FileRead) -> None:
+        """Hold the signs of burned-in text against the contract and a person's decision."""
+        if self.known.contract.deidentification.burned_in == "warn":
+            self.risks.update((risk, "") for risk in read.risks)
+            return
+        decision = self.known.decided.get(name)
+        if read.risks and (decision is None or not decision.covers(read.risks)):
+            raise Unfit(read.risks[0])
+        if read.risks and decision is not None and decision.verdict == "refuse":
+            raise Unfit("review-refused")
+
+    def _arrive(
+        self,
+        own: str,
+        image: Digest,
+        files: tuple[int, ...],
+        frames: tuple[Digest, ...],
+        spacing_mm: float = 1.0,
+    ) -> None:
+        row = self.known.rows[own.partition("/")[0]]
+        self.arrivals.append(
+            Arrival(
+                ImageRow(image=image, patient=row.patient, part=row.part, label=row.label),
+                len(self.arrivals),
+                own,
+                files,
+                frames,
+                spacing_mm,
+            )
+        )

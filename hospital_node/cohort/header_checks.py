@@ -1,0 +1,118 @@
+"""A header against the contract, before a pixel is decoded.
+
+* Checks run in a fixed order; the first that fails gives the code.
+* The pixels that a header announces are bounded here, so that nobody asks for the memory of a bomb.
+* Signs of burned-in text do not refuse: they are returned, and a person looks at the pixels.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+
+from hospital_node.cohort.deidentification import (
+    OVERLAY_TAGS,
+    REGION_TAG,
+    Technical,
+    raw_element,
+    risks_of,
+)
+from hospital_node.cohort.reasons import Unfit
+from schemas.contract import DataContract, ImageRules, OwnWindow, Range, SingleFrame, Window
+
+__all__ = ["MAX_PIXELS", "TABLES", "judged"]
+
+MAX_PIXELS = 2**26
+"""Of a file, over all frames."""
+TABLES = (0x00283000, 0x00283010)
+"""Modality LUT Sequence and VOI LUT Sequence (PS3.3 sections C.11.1 and C.11.2)."""
+
+
+def judged(dataset: Dataset, header: Technical, contract: DataContract) -> tuple[str, ...]:
+    """Compare a header with the contract; return the signs of burned-in text."""
+    for code, is_unfit in _CHECKS.items():
+        if is_unfit(header, contract.image):
+            raise Unfit(code)
+    if any(not _is_filled(dataset, keyword) for keyword in contract.image.required_attributes):
+        raise Unfit("attribute-missing")
+    if any(tag in dataset for tag in _unread_tables(contract)):
+        raise Unfit("modality-table")
+    overlay, regions = any(tag in dataset for tag in OVERLAY_TAGS), REGION_TAG in dataset
+    return risks_of(header, overlay=overlay, regions=regions)
+
+
+def _unread_tables(contract: DataContract) -> tuple[int, ...]:
+    """Return the tables that stand in the way of what the contract asks for."""
+    match contract.preprocessing.intensity:
+        case Window():
+            return TABLES[:1]
+        case OwnWindow():
+            return TABLES
+        case _:
+            return ()
+
+
+def _is_filled(dataset: Dataset, keyword: str) -> bool:
+    tag = tag_for_keyword(keyword)
+    if tag is None or tag not in dataset:
+        return False
+    element = raw_element(dataset, tag)
+    if element is None:
+        return True  # a sequence
+    return isinstance(element.value, bytes) and element.value.strip(b" \0") != b""
+
+
+def _within(header: Technical, keyword: str, allowed: Range) -> bool:
+    return allowed.least <= int(header.get(keyword, "0")) <= allowed.most
+
+
+def _frames(header: Technical) -> int:
+    return int(header.get("NumberOfFrames", "1"))
+
+
+def _is_colour(header: Technical) -> bool:
+    return not header.get("PhotometricInterpretation", "MONOCHROME").startswith("MONOCHROME")
+
+
+def _is_laid_out(header: Technical) -> bool:
+    """Say whether the bits of a pixel lie as the standard says (PS3.5 section 8.1.1)."""
+    stored, allocated = int(header["BitsStored"]), header.get("BitsAllocated", "")
+    has_three = header["PhotometricInterpretation"].startswith(("RGB", "YBR"))
+    return (
+        allocated in {"8", "16", "32"}
+        and stored <= int(allocated)
+        and int(header.get("HighBit", stored - 1)) == stored - 1
+        and header.get("PixelRepresentation", "0") in {"0", "1"}
+        and header.get("SamplesPerPixel", "1") == ("3" if has_three else "1")
+    )
+
+
+_CHECKS: Mapping[str, Callable[[Technical, ImageRules], bool]] = MappingProxyType(
+    {
+        "no-sop-class": lambda header, _: "SOPClassUID" not in header,
+        "sop-class": lambda header, rules: header["SOPClassUID"] not in rules.sop_classes,
+        "modality": lambda header, rules: header.get("Modality") not in rules.modalities,
+        "no-pixels": lambda header, _: header.keys().isdisjoint(
+            {"Rows", "PhotometricInterpretation"}
+        ),
+        "multi-frame": lambda header, rules: (
+            _frames(header) != 1 and isinstance(rules.frames, SingleFrame)
+        ),
+        "colour": lambda header, rules: (
+            _is_colour(header) and header["PhotometricInterpretation"] not in rules.photometric
+        ),
+        "photometric": lambda header, rules: (
+            header.get("PhotometricInterpretation") not in rules.photometric
+        ),
+        "rows": lambda header, rules: not _within(header, "Rows", rules.rows),
+        "columns": lambda header, rules: not _within(header, "Columns", rules.columns),
+        "too-many-pixels": lambda header, _: (
+            not 1 <= _frames(header) <= MAX_PIXELS
+            or int(header["Rows"]) * int(header["Columns"]) * _frames(header) > MAX_PIXELS
+        ),
+        "bits-stored": lambda header, rules: not _within(header, "BitsStored", rules.bits_stored),
+        "bit-layout": lambda header, _: not _is_laid_out(header),
+    }
+)
+"""In this order; each may rely on those before it."""

@@ -1,0 +1,232 @@
+"""What was read before, so that an unchanged file is never decoded twice.
+
+* HOME/cohort.readings/<16 hex>.sqlite holds, for one way of reading (the contract's rules for files
+  and pixels, and the versions of the codecs), the outcome of each file by a keyed name of its
+  bytes, and each frame's plane by the digest of its pixels.
+* UIDs and patients appear under keyed names. Codes and planes are all else that is in it.
+* It can be removed at any time; a damaged one is begun anew.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rfc8785
+from numpy.typing import NDArray
+
+from hospital_node.cohort.places import Place
+from schemas.contract import DataContract
+from schemas.names import Digest
+
+__all__ = [
+    "FileRead",
+    "FrameRead",
+    "Readings",
+    "opened_readings",
+    "readings_file",
+    "readings_folder",
+]
+
+_FORM = 1
+"""Of reading; a change that gives other outcomes from the same bytes raises it."""
+_READERS = (
+    "gdcm",
+    "numpy",
+    "pillow",
+    "pydicom",
+    "pyjpegls",
+    "pylibjpeg",
+    "pylibjpeg-libjpeg",
+    "pylibjpeg-openjpeg",
+    "pylibjpeg-rle",
+    "python-gdcm",
+)
+_TABLES = """
+CREATE TABLE IF NOT EXISTS files (file TEXT PRIMARY KEY, outcome TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS planes
+    (image TEXT PRIMARY KEY, plane BLOB NOT NULL, digest BLOB NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRead:
+    """A frame by the digest of its pixels, and where it lies."""
+
+    image: Digest
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """The outcome of one file under keyed names; `code` is empty where there are frames."""
+
+    code: str = ""
+    detail: str = ""
+    instance: str = ""
+    patient: str = ""
+    """Empty where the file names no patient."""
+    series: str = ""
+    risks: tuple[str, ...] = ()
+    frames: tuple[FrameRead, ...] = ()
+
+
+class Readings:
+    """An open memory of readings."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether nothing was ever read."""
+        return self._database.execute("SELECT 1 FROM files LIMIT 1").fetchone() is None
+
+    def known(self, file: str) -> FileRead | None:
+        """Return the outcome of a file that was read before."""
+        found = self._database.execute(
+            "SELECT outcome FROM files WHERE file = ?", (file,)
+        ).fetchone()
+        return None if found is None else _parsed(found[0])
+
+    def keep(self, file: str, outcome: FileRead, planes: Sequence[NDArray[np.float32]]) -> None:
+        """Remember a file's outcome and its frames' planes; durable after `commit`."""
+        for frame, plane in zip(outcome.frames, planes, strict=True):
+            content = plane.astype("<f4").tobytes()
+            self._database.execute(
+                "INSERT OR REPLACE INTO planes VALUES (?, ?, ?)",
+                (frame.image, content, hashlib.sha256(content).digest()),
+            )
+        self._database.execute(
+            "INSERT OR REPLACE INTO files VALUES (?, ?)", (file, _written(outcome))
+        )
+
+    def commit(self) -> None:
+        """Put on disk what was kept."""
+        self._database.commit()
+
+    def plane(self, image: Digest, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return a frame's plane.
+
+        Raises:
+            sqlite3.DatabaseError: it is not there, or not what it was.
+        """
+        found = self._database.execute(
+            "SELECT plane, digest FROM planes WHERE image = ?", (image,)
+        ).fetchone()
+        if found is None or hashlib.sha256(found[0]).digest() != found[1]:
+            message = "a plane is damaged"
+            raise sqlite3.DatabaseError(message)
+        return np.frombuffer(found[0], dtype="<f4").reshape(shape)
+
+    def drop(self, files: Sequence[str]) -> None:
+        """Forget files, and the planes that no other file has; the space is overwritten."""
+        self._database.executemany("DELETE FROM files WHERE file = ?", [(one,) for one in files])
+        kept = {frame.image for _, outcome in self.files() for frame in outcome.frames}
+        stored = self._database.execute("SELECT image FROM planes").fetchall()
+        left = [one for one in stored if one[0] not in kept]
+        self._database.executemany("DELETE FROM planes WHERE image = ?", left)
+        self.commit()
+
+    def files(self) -> Iterator[tuple[str, FileRead]]:
+        """Yield every file that was read."""
+        for file, outcome in self._database.execute("SELECT file, outcome FROM files"):
+            yield file, _parsed(outcome)
+
+
+def readings_folder(store: Path) -> Path:
+    """Return the folder beside the cohorts."""
+    return store.with_name(store.name + ".readings")
+
+
+def readings_file(store: Path, contract: DataContract) -> Path:
+    """Return where the readings under a contract are kept."""
+    rules: dict[str, Any] = {
+        "form": _FORM,
+        "image": contract.image.model_dump(mode="json"),
+        "recipe": contract.preprocessing.model_dump(mode="json", exclude={"normalisation"}),
+        "deidentification": contract.deidentification.model_dump(mode="json"),
+        "readers": {name: _version(name) for name in _READERS},
+    }
+    return (
+        readings_folder(store) / f"{hashlib.sha256(rfc8785.dumps(rules)).hexdigest()[:16]}.sqlite"
+    )
+
+
+@contextmanager
+def opened_readings(path: Path) -> Iterator[Readings]:
+    """Open a memory of readings, or begin one."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        database = _connected(path)
+    except sqlite3.DatabaseError:
+        path.unlink()
+        database = _connected(path)
+    with closing(database):
+        yield Readings(database)
+        database.commit()
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    path.touch(mode=0o600)
+    database = sqlite3.connect(path)
+    try:
+        database.execute("PRAGMA secure_delete = ON")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.executescript(_TABLES)
+    except sqlite3.DatabaseError:
+        database.close()
+        raise
+    return database
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _written(outcome: FileRead) -> str:
+    frames = [
+        [one.image, *(() if one.place is None else _place_written(one.place))]
+        for one in outcome.frames
+    ]
+    return json.dumps(
+        [
+            outcome.code,
+            outcome.detail,
+            outcome.instance,
+            outcome.patient,
+            outcome.series,
+            outcome.risks,
+            frames,
+        ],
+        separators=(",", ":"),
+    )
+
+
+def _place_written(place: Place) -> tuple[object, ...]:
+    return (place.origin, place.normal, place.spacing_mm, place.size)
+
+
+def _parsed(content: str) -> FileRead:
+    code, detail, instance, patient, series, risks, frames = json.loads(content)
+    return FileRead(
+        code,
+        detail,
+        instance,
+        patient,
+        series,
+        tuple(risks),
+        tuple(
+            FrameRead(one[0], Place(*map(tuple, one[1:])) if len(one) > 1 else None)
+            for one in frames
+        ),
+    )
