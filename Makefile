@@ -72,8 +72,8 @@ check: $(STAMP)  ## Lint, formatting, types and import rules
 test: check  ## What CI runs: check, then every test but the soak tests
 	@$(BIN)/pytest --quiet -n $(PYTEST_JOBS) $(ARGS)
 
-unit: $(STAMP)  ## The quick tests: all but the end-to-end and soak tests
-	@$(BIN)/pytest --quiet -n $(PYTEST_JOBS) --ignore=tests/end_to_end $(ARGS)
+unit: $(STAMP)  ## The quick tests: schemas and both sides, without whole studies
+	@$(BIN)/pytest --quiet -n $(PYTEST_JOBS) tests/schemas tests/hospital_node tests/aggregator $(ARGS)
 
 bench: $(STAMP)  ## Run every benchmark, one after another, each with --json
 	@set -e; for file in tests/benchmarks/[a-z]*.py; do \

@@ -92,7 +92,7 @@ def whole(folder: Path, *, rounds: int) -> Stopwatch:
     stopwatch = Stopwatch()
     made = homes(folder, rounds=rounds)
     with (
-        replaced(hospital_node.work, "build", lambda *_, **__: network()),
+        replaced(hospital_node.work, "network_of", lambda *_, **__: network()),
         replaced(hospital_node.training.local, "trained", stopwatch.training),
         opened(made.aggregator, made.nodes) as federation,
     ):
