@@ -70,7 +70,7 @@ def train_request(federation: Federation, plan: TrainingPlan, state: RunState) -
         federation,
         TrainRequest(
             **_binding(federation, state, "train"),
-            participants=tuple(sorted(one.site for one in plan.sites)),
+            participants=plan.trainers,
             arrays=state.server.iterate,
             issued=state.issued,
             control=state.server.control,

@@ -50,16 +50,16 @@ def absences(plan: TrainingPlan, present: Mapping[SiteName, Node]) -> str | None
     absent = [one.site for one in plan.sites if one.site not in present]
     if not absent:
         return None
-    here, needed = len(plan.sites) - len(absent), plan.participation.quorum
+    here, needed = len(set(plan.trainers) - set(absent)), plan.participation.quorum
     if here < needed:
         message = (
             f"run refused: {', '.join(absent)} of the plan's sites are not here; "
-            f"{here} would answer, the plan needs {needed}"
+            f"{here} would train, the plan needs {needed}"
         )
         raise InputRefused(message, next_step="pass their homes too: --node DIR, once for each")
     spare = here - needed
     return (
-        f"{', '.join(absent)} of the plan's sites are not here; {here} can answer, the quorum is "
+        f"{', '.join(absent)} of the plan's sites are not here; {here} can train, the quorum is "
         f"{needed}, so {spare or 'none'} of them may fail"
     )
 
@@ -86,7 +86,7 @@ def forecasts(
             if state is not None and one.run == state.run and one.round > done
         }
         found[site] = forecast(
-            plan, entries, limit=limit.epsilon, delta=limit.delta, done=done, paid=paid
+            plan, entries, limit=limit.epsilon, delta=limit.delta, site=site, done=done, paid=paid
         )
     return found
 
@@ -112,9 +112,11 @@ def refuse_unjudged(plan: TrainingPlan, ahead: Mapping[SiteName, Forecast]) -> N
     first = next((one for one in plan.evaluation.rounds if one in left), None)
     if first is None:
         return
-    standing = [(its[first], ahead[site].limit) for site, its in priced.items()]
-    training = sum(one.train <= limit for one, limit in standing)
-    judging = sum(one.validation <= limit for one, limit in standing)
+    standing = {site: (its[first], ahead[site].limit) for site, its in priced.items()}
+    training = sum(
+        one.train <= limit for site, (one, limit) in standing.items() if site in plan.trainers
+    )
+    judging = sum(one.validation <= limit for one, limit in standing.values())
     needed, judges = plan.participation.quorum, plan.gate.min_sites
     if training >= needed and judging >= judges:
         return

@@ -12,6 +12,7 @@ journal/         the audit log
 replies/         every reply that left, by request
 personal/        this site's own models, by run
 variates/        this site's control variates in scaffold, by run
+models/          released models, and which one is in use
 """
 
 import secrets
@@ -117,6 +118,11 @@ class NodeHome:
     def variates(self) -> Path:
         """This site's control variates."""
         return self.root / "variates"
+
+    @property
+    def models(self) -> Path:
+        """The released models."""
+        return self.root / "models"
 
 
 def settings(*, site: str) -> NodeConfig:

@@ -57,10 +57,7 @@ class Node:
         Raises:
             EnvelopeRefused: not enrolled yet, or the stored roster does not verify.
         """
-        if not self.home.membership.exists():
-            message = "request refused: this hospital has not joined a federation"
-            raise EnvelopeRefused(message, next_step="enrol the hospital with its aggregator")
-        return _verified_membership(self.home.membership.read_bytes())
+        return membership_of(self.home)
 
     def join(self, membership: Membership) -> None:
         """Store a federation's root key and roster, handed over out of band.
@@ -80,6 +77,18 @@ class Node:
             if roster.serial < before.serial:
                 raise _not_joined("the roster is older than the one known here")
         write_durably(self.home.membership, membership.canonical())
+
+
+def membership_of(home: NodeHome) -> tuple[Membership, Roster]:
+    """Return the federation that a home joined and its roster, without owning the home.
+
+    Raises:
+        EnvelopeRefused: not enrolled yet, or the stored roster does not verify.
+    """
+    if not home.membership.exists():
+        message = "request refused: this hospital has not joined a federation"
+        raise EnvelopeRefused(message, next_step="enrol the hospital with its aggregator")
+    return _verified_membership(home.membership.read_bytes())
 
 
 @lru_cache(maxsize=8)

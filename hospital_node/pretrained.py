@@ -14,7 +14,7 @@ from schemas.errors import InputRefused, PlanNotApproved
 from schemas.files import write_durably
 from schemas.names import Digest, digest_of
 from schemas.plan import FROZEN_SUFFIX, TrainingPlan
-from schemas.wire.arrays import declared_layout, decoded
+from schemas.wire.arrays import Arrays, declared_layout, decoded
 
 
 def take_in(home: NodeHome, plan: TrainingPlan, plan_file: Path) -> None:
@@ -51,12 +51,28 @@ def network_of(home: NodeHome, plan: TrainingPlan, *, height: int, width: int) -
     network = build(plan.network, height=height, width=width, seed=plan.initial.seed)
     if plan.initial.frozen is None:
         return network
-    content = _stored(home, plan.initial.frozen)
+    return tuned(network, plan.trainable, frozen=_frozen(home, plan.initial.frozen))
+
+
+def whole_arrays(home: NodeHome, plan: TrainingPlan, trained: Arrays) -> Arrays:
+    """Return every array of a plan's network: the trained ones, and the frozen ones beside them.
+
+    Raises:
+        PlanNotApproved: the frozen arrays are missing here, or were changed.
+    """
+    if plan.initial.frozen is None:
+        return trained
+    content = _frozen(home, plan.initial.frozen)
+    return decoded(content, declared_layout(content)) | dict(trained)
+
+
+def _frozen(home: NodeHome, digest: Digest) -> bytes:
+    content = _stored(home, digest)
     if content is None:
         message = "plan refused: the frozen arrays that it names are missing here, or were changed"
         next_step = "approve the plan again, with its file of frozen arrays beside it"
         raise PlanNotApproved(message, next_step=next_step)
-    return tuned(network, plan.trainable, frozen=content)
+    return content
 
 
 def _stored(home: NodeHome, digest: Digest) -> bytes | None:

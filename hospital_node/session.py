@@ -18,6 +18,7 @@ import logging
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 
+from hospital_node.delivery import received
 from hospital_node.node import Node, installed_code
 from hospital_node.policy import Policy, approved_plan
 from hospital_node.privacy.consistency import hold_head, hold_ledger
@@ -39,6 +40,7 @@ from schemas.errors import (
 from schemas.names import Digest, Text, digest_of
 from schemas.plan import PatientPrivacy
 from schemas.privacy import PrivacyStatement
+from schemas.release import ModelRelease
 from schemas.update import (
     EvaluateRequest,
     Evaluation,
@@ -48,7 +50,7 @@ from schemas.update import (
     TrainRequest,
     Update,
 )
-from schemas.wire.envelope import opened, signed
+from schemas.wire.envelope import kind_of, opened, signed
 from schemas.wire.packet import Packet
 
 _log = logging.getLogger(__name__)
@@ -63,10 +65,14 @@ class Reason(Record):
 def answer(node: Node, packet: Packet) -> Packet:
     """Answer one request of the aggregator with an update, an evaluation or a refusal.
 
+    A released model, which asks for nothing, is kept and receipted.
+
     Raises:
         EnvelopeRefused: the request is not of this federation's aggregator; nobody is owed a signed
         answer.
     """
+    if kind_of(packet.envelope) == ModelRelease.__name__:
+        return received(node, packet)
     request = _verified(node, packet)
     try:
         reply = _answered(node, request, packet)

@@ -86,6 +86,9 @@ def prepared(node: Node, request: Request, plan: TrainingPlan, *, body: bytes) -
     if site is None or plan.contract.pinned is None:
         message = "plan refused: it does not name this site, or its contract is not pinned"
         raise PolicyRefused(message, next_step="approve a plan that does")
+    if site.role == "evaluator" and not evaluates:
+        message = "request refused: the plan names this site as an evaluator, which never trains"
+        raise EnvelopeRefused(message, next_step="ask the aggregator which plan it runs")
     torch.set_num_threads(plan.threads)
     cohort = open_cohort(node.cohort_folder, plan.contract.pinned)
     if cohort.pixels.ndim != _PLANES:

@@ -18,7 +18,8 @@ FederationError
 │   ├── EnvelopeRefused              signature, sender, run, plan, round or replay
 │   ├── ArraysRefused                names, shapes, dtypes, length or non-finite values
 │   ├── QuorumLost
-│   └── NothingAccepted              the run ended without an accepted model
+│   ├── NothingAccepted              the run ended without an accepted model
+│   └── NotReleased                  the accepted model misses the plan's release criteria
 └── IntegrityLost           exit 7   stored state that does not verify
    ├── OtherVersion                 a record that another version of this software wrote
    ├── JournalDamaged
@@ -136,6 +137,10 @@ class QuorumLost(PeerRefused):
 
 class NothingAccepted(PeerRefused):
     """The run ended, and no model passed its gate."""
+
+
+class NotReleased(PeerRefused):
+    """The accepted model misses the plan's release criteria, so no hospital gets it."""
 
 
 class IntegrityLost(FederationError):

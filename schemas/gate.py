@@ -1,6 +1,6 @@
 """Model gates: what a plan demands of a candidate, and the verdict given."""
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -24,6 +24,8 @@ class ModelGate(Record):
     """A stratified loss up to this much is tolerated."""
     site_margin: float = Field(default=0.1, ge=0, le=1)
     """A loss at one large enough site up to this much is tolerated."""
+    site_margins: dict[SiteName, Annotated[float, Field(ge=0, le=1)]] = Field(default={})
+    """Sites with a margin of their own, in place of `site_margin`."""
     site_min_class_weight: float = Field(default=10.0, gt=0, le=1e9)
     """A site has a figure of its own when each class weighs at least this many patients."""
     min_sites: int = Field(default=1, ge=1)
@@ -40,6 +42,28 @@ class ModelGate(Record):
     """At the threshold, the mean over sites; every candidate must reach it."""
     max_calibration_error: float | None = Field(default=None, ge=0, le=1)
     """Expected calibration error, the mean over sites; no candidate may pass it."""
+
+    def margin_at(self, site: SiteName) -> float:
+        """Return the loss that is tolerated at one site."""
+        return self.site_margins.get(site, self.site_margin)
+
+
+class ReleaseCriteria(Record):
+    """What the accepted model must show at the end of a run before any hospital gets it.
+
+    Each bears on the mean over the sites that have the figure; noise is weighed as the gate weighs
+    it. Whatever is not shown as the gate demands is not released.
+    """
+
+    min_auroc: float | None = Field(default=None, ge=0, le=1)
+    """Stratified."""
+    min_sensitivity: float | None = Field(default=None, ge=0, le=1)
+    """At the gate's threshold."""
+    min_specificity: float | None = Field(default=None, ge=0, le=1)
+    """At the gate's threshold."""
+    max_calibration_error: float | None = Field(default=None, ge=0, le=1)
+    min_sites: int = Field(default=1, ge=1)
+    """Sites with a figure of their own."""
 
 
 class Estimate(Record):

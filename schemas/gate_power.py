@@ -57,7 +57,7 @@ def power(
     return Power(
         stratified=None if total is None else _noticed(gate, gate.margin, total),
         sites={
-            site: None if one is None else _noticed(gate, gate.site_margin, one)
+            site: None if one is None else _noticed(gate, gate.margin_at(site), one)
             for site, one in found.items()
         },
     )

@@ -14,7 +14,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from schemas.aggregation import Aggregation, Rate, UpdateGate
 from schemas.base import Record
-from schemas.gate import ModelGate
+from schemas.gate import ModelGate, ReleaseCriteria
 from schemas.names import Digest, Name, SiteName, Text
 from schemas.network import NetworkSpec
 from schemas.plan_rules import broken_rules
@@ -61,6 +61,8 @@ class PlanSite(Record):
     """Public weight of its delta; only ratios matter."""
     expected_patients: float | None = Field(default=None, ge=1, le=1e9)
     """Public number of train patients: a private gradient is scaled for the rate times it."""
+    role: Literal["trainer", "evaluator"] = "trainer"
+    """An evaluator judges candidates on its validation patients, and is never asked to train."""
 
 
 class AdamW(Record):
@@ -210,6 +212,7 @@ class TrainingPlan(Record):
     evaluation: EvaluationPlan
     update_gate: UpdateGate = UpdateGate()
     gate: ModelGate = ModelGate()
+    release: ReleaseCriteria = ReleaseCriteria()
     participation: Participation
     threads: int = Field(default=1, ge=1, le=64)
 
@@ -244,6 +247,11 @@ class TrainingPlan(Record):
             case _:
                 message = f"local work of kind {self.local.kind} has no fixed number of steps"
                 raise ValueError(message)
+
+    @property
+    def trainers(self) -> tuple[SiteName, ...]:
+        """Name the sites that train, in name order."""
+        return tuple(sorted(one.site for one in self.sites if one.role == "trainer"))
 
     def train_event(self) -> SampledGaussian | None:
         """Return what one round of training costs a train patient; None without privacy."""

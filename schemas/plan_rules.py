@@ -13,7 +13,7 @@ from schemas.aggregation import least_quorum
 from schemas.network import GaborFourier, SegmentationNetwork
 
 if TYPE_CHECKING:
-    from schemas.plan import TrainingPlan
+    from schemas.plan import PlanSite, TrainingPlan
 
 Sight: TypeAlias = Literal["sum", "each"]
 """What the aggregator sees of a round's updates: their sum alone, or each of them."""
@@ -38,6 +38,10 @@ def _is_private(plan: "TrainingPlan") -> bool:
     return plan.privacy.kind == "patient"
 
 
+def _training(plan: "TrainingPlan") -> "list[PlanSite]":
+    return [one for one in plan.sites if one.role == "trainer"]
+
+
 def _has_plain_sgd(plan: "TrainingPlan") -> bool:
     """Say whether every local step is the learning rate times a gradient."""
     local = plan.local
@@ -55,7 +59,7 @@ def _sees_too_little(plan: "TrainingPlan") -> bool:
 
 
 def _counts_sites_unequally(plan: "TrainingPlan") -> bool:
-    weights = {one.weight for one in plan.sites}
+    weights = {one.weight for one in _training(plan)}
     return plan.aggregation.combiner.kind != "mean" and len(weights) > 1
 
 
@@ -82,11 +86,17 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "a judged round lies after the last round": lambda plan: (
             plan.evaluation.rounds[-1] > plan.rounds
         ),
-        "the quorum is larger than the number of sites": lambda plan: (
-            plan.participation.quorum > len(plan.sites)
+        "the quorum is larger than the number of sites that train": lambda plan: (
+            plan.participation.quorum > len(plan.trainers)
         ),
         "the gate's min_sites is larger than the number of sites": lambda plan: (
             plan.gate.min_sites > len(plan.sites)
+        ),
+        "the release's min_sites is larger than the number of sites": lambda plan: (
+            plan.release.min_sites > len(plan.sites)
+        ),
+        "the gate names a site that is not in the plan": lambda plan: (
+            not plan.gate.site_margins.keys() <= {one.site for one in plan.sites}
         ),
         "privacy needs local.kind private-steps": lambda plan: (
             _is_private(plan) and plan.local.kind != "private-steps"
@@ -100,8 +110,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "evaluation.noise_multiplier needs privacy": lambda plan: (
             not _is_private(plan) and plan.evaluation.noise_multiplier is not None
         ),
-        "privacy needs expected_patients of every site": lambda plan: (
-            _is_private(plan) and any(one.expected_patients is None for one in plan.sites)
+        "privacy needs expected_patients of every site that trains": lambda plan: (
+            _is_private(plan) and any(one.expected_patients is None for one in _training(plan))
         ),
         "dropout draws are not part of the private mechanism": lambda plan: (
             _is_private(plan) and _drops(plan)

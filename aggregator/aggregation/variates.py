@@ -19,7 +19,7 @@ def step_of(plan: TrainingPlan, round_number: int, kept: Sequence[SiteName]) -> 
     if not _has_variates(plan):
         return Step(plan.aggregation)
     share = sum(one.weight for one in plan.sites if one.site in kept)
-    whole = sum(one.weight for one in plan.sites)
+    whole = sum(one.weight for one in plan.sites if one.role == "trainer")
     return Step(plan.aggregation, share / whole, plan.local_distance(round_number))
 
 

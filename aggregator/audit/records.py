@@ -200,9 +200,10 @@ class SiteRow(Record):
     site: SiteName
     key: PublicKey | None
     """From its enrolment; None when this journal holds none."""
+    role: Literal["trainer", "evaluator"]
     weight: float
     share: float
-    """Its weight over the sum of all weights."""
+    """Its weight over the sum of all weights of sites that train; 0 for one that does not."""
     expected_patients: float | None
     updates: int
     evaluations: int

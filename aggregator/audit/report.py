@@ -82,15 +82,16 @@ def report(
 
 def _sites(source: Reading, plan: TrainingPlan, left: Sequence[Release]) -> tuple[SiteRow, ...]:
     known = keys(source)
-    total = sum(one.weight for one in plan.sites)
+    total = sum(one.weight for one in plan.sites if one.role == "trainer")
     rows = []
     for declared in sorted(plan.sites, key=lambda one: one.site):
         own = [one for one in left if one.site == declared.site]
         row = SiteRow(
             site=declared.site,
             key=known.get(declared.site),
+            role=declared.role,
             weight=declared.weight,
-            share=declared.weight / total,
+            share=declared.weight / total if declared.role == "trainer" else 0.0,
             expected_patients=declared.expected_patients,
             updates=sum(one.purpose == "train" for one in own),
             evaluations=sum(one.purpose == "evaluate" for one in own),

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from aggregator.cli import audit, init
+from aggregator.cli import audit, checkpoint, init
 from schemas.command_line import run
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("init")(init.init)
+app.add_typer(checkpoint.app, name="checkpoint")
 app.add_typer(audit.app, name="audit")
 
 

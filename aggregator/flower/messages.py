@@ -6,6 +6,7 @@
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 
+from schemas.release import ModelRelease
 from schemas.update import EvaluateRequest, TrainRequest
 from schemas.wire.envelope import Envelope
 from schemas.wire.packet import BODY_ENCODING, BODY_RECORD, ENTRY, ENVELOPE_RECORD, Packet
@@ -13,6 +14,7 @@ from schemas.wire.packet import BODY_ENCODING, BODY_RECORD, ENTRY, ENVELOPE_RECO
 _TYPES = {
     TrainRequest.__name__: MessageType.TRAIN,
     EvaluateRequest.__name__: MessageType.EVALUATE,
+    ModelRelease.__name__: MessageType.QUERY,
 }
 
 

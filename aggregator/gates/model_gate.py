@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from aggregator.gates.bounds import absolute
+from aggregator.gates.bounds import absolute, enough
 from aggregator.gates.figures import figures
 from aggregator.gates.metrics import Figure, figure, mean, pooled, site_metric, stratified
 from aggregator.gates.weighing import TOLERANCE, confidence_of, noise_of, undefined, weighed
@@ -47,13 +47,13 @@ def judged(
     whole = stratified(metrics)
     if accepted is None:
         defined = sum(figure(one) is not None for one in metrics)
-        checks: tuple[CheckResult, ...] = (_enough(defined, gate), _floor(whole, gate))
+        checks: tuple[CheckResult, ...] = (enough(defined, gate.min_sites), _floor(whole, gate))
     else:
         before = site_metrics(accepted, gate=gate, noise_multiplier=noise_multiplier)
         losses = _losses(metrics, before)
         sites = (_site_loss(site, loss, gate) for site, loss in losses.items())
         total = mean(list(losses.values()))
-        checks = (_enough(len(losses), gate), _stratified_loss(total, gate), *sites)
+        checks = (enough(len(losses), gate.min_sites), _stratified_loss(total, gate), *sites)
     checks = (*checks, *absolute(metrics, gate))
     outcome, reason = _overall(checks)
     return Verdict(
@@ -117,19 +117,6 @@ def _losses(
     return losses
 
 
-def _enough(defined: int, gate: ModelGate) -> CheckResult:
-    """Check that enough sites have a figure of their own; too few can show nothing either way."""
-    is_enough = defined >= gate.min_sites
-    return CheckResult(
-        check="min-sites",
-        outcome="accepted" if is_enough else "inconclusive",
-        found=float(defined),
-        allowed=float(gate.min_sites),
-        reason=f"{defined} {_have(defined)} own, at least {gate.min_sites} "
-        f"{'is' if gate.min_sites == 1 else 'are'} needed",
-    )
-
-
 def _floor(found: Figure | None, gate: ModelGate) -> CheckResult:
     """Check that the first model reaches the floor."""
     if found is None:
@@ -169,15 +156,16 @@ def _stratified_loss(found: Figure | None, gate: ModelGate) -> CheckResult:
 
 def _site_loss(site: SiteName, found: Figure, gate: ModelGate) -> CheckResult:
     """Check one site's loss, by itself at the gate's confidence."""
-    outcome = weighed(found.value - gate.site_margin, found.deviation, gate)
+    margin = gate.margin_at(site)
+    outcome = weighed(found.value - margin, found.deviation, gate)
     return CheckResult(
         check="site-loss",
         outcome=outcome,
         found=found.value,
-        allowed=gate.site_margin,
+        allowed=margin,
         deviation=found.deviation,
         site=site,
-        reason=f"AUROC at {site} {_change(found, gate.site_margin, outcome, gate)}",
+        reason=f"AUROC at {site} {_change(found, margin, outcome, gate)}",
     )
 
 
@@ -212,7 +200,3 @@ def _change(loss: Figure, margin: float, outcome: Outcome, gate: ModelGate) -> s
         f"{moved} by {abs(loss.value):.3f}{noise_of(loss)}, {said[outcome]} {margin:.3f}"
         f"{confidence_of(loss, gate)}"
     )
-
-
-def _have(count: int) -> str:
-    return "site has a figure of its" if count == 1 else "sites have a figure of their"

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from deployment.cli import demo, init_weights, rehearse, run
+from deployment.cli import demo, export, init_weights, rehearse, run
 from schemas.command_line import run as run_command
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.command("init-weights")(init_weights.init_weights)
 app.command("rehearse")(rehearse.rehearse)
 app.command("run")(run.run)
 app.command("demo")(demo.demo)
+app.command("export")(export.export)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.clientapp import ClientApp
 
+from aggregator.delivery import deliver
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.federation import opened as opened_federation
@@ -45,7 +46,7 @@ class EmbeddedFederation:
     def conducted(
         self, run: Name, *, observe: Callable[[Facts], None], workers: int = 2
     ) -> RunState:
-        """Conduct a run to its end over Flower's apps.
+        """Conduct a run to its end over Flower's apps, and deliver what it released.
 
         Raises:
             FederationError: as `aggregator.runs.conduct`.
@@ -54,6 +55,7 @@ class EmbeddedFederation:
 
         def lead(exchange: Exchange, _: Context) -> None:
             ended.append(conduct(self.federation, run, exchange, observe))
+            deliver(self.federation, run, exchange, observe)
 
         clients = {site: _client(node) for site, node in self.nodes.items()}
         engine.run(server_app.build(lead), clients, workers=workers)

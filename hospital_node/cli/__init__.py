@@ -4,12 +4,12 @@ import sys
 
 import typer
 
-from hospital_node.cli import audit, budget, cohort, init, policy
+from hospital_node.cli import audit, budget, cohort, init, model, policy
 from schemas.command_line import run
 
 app = typer.Typer(
     name="hospital-node",
-    help="A hospital's node: its cohort, its policy, its privacy account and its journal.",
+    help="A hospital's node: its cohort, policy, privacy account, models and journal.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -18,6 +18,7 @@ app.command("init")(init.init)
 app.add_typer(cohort.app, name="cohort")
 app.add_typer(policy.app, name="policy")
 app.add_typer(budget.app, name="budget")
+app.add_typer(model.app, name="model")
 app.add_typer(audit.app, name="audit")
 
 

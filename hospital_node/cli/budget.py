@@ -93,7 +93,13 @@ def forecast(plan: PlanFile, home: Home, json: Json = False) -> None:
     """
     paths = NodeHome(home)
     limit, wanted = load_policy(paths).limit, read_plan(plan)
-    ahead = forecast_of(wanted, standing(_rows(paths)), limit=limit.epsilon, delta=limit.delta)
+    ahead = forecast_of(
+        wanted,
+        standing(_rows(paths)),
+        limit=limit.epsilon,
+        delta=limit.delta,
+        site=load_config(paths).site,
+    )
     declared = validation_fraction(_contract(plan, wanted))
     fraction = ASSUMED_FRACTION if declared is None else declared
     noticed = gate_power(wanted, fraction=fraction)
@@ -177,7 +183,7 @@ def _print_power(plan: TrainingPlan, noticed: Power, assumed: str) -> None:
         table.add_column(column)
     table.add_row("at all sites alike", f"{plan.gate.margin:.3f}", _loss(noticed.stratified))
     for site, least in noticed.sites.items():
-        table.add_row(f"at {site} alone", f"{plan.gate.site_margin:.3f}", _loss(least))
+        table.add_row(f"at {site} alone", f"{plan.gate.margin_at(site):.3f}", _loss(least))
     Console().print(table)
     typer.echo(f"Assumed: {assumed}.")
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from hospital_node.cli.options import Approver, Home, Json, PlanFile, named, read_plan
-from hospital_node.config import NodeHome
+from hospital_node.config import NodeHome, load_config
 from hospital_node.node import opened
 from hospital_node.policy import (
     Approval,
@@ -157,7 +157,8 @@ def _refuse_no_cap(epsilon: float | None, delta: float | None) -> None:
 def _forecast(home: NodeHome, plan: TrainingPlan) -> Forecast:
     limit = load_policy(home).limit
     with Ledger(home.ledger) as ledger:
-        return forecast(plan, ledger.entries(), limit=limit.epsilon, delta=limit.delta)
+        site = load_config(home).site
+        return forecast(plan, ledger.entries(), limit=limit.epsilon, delta=limit.delta, site=site)
 
 
 def _cost(plan: TrainingPlan, ahead: Forecast) -> str:

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def build(answer_of: AnswerOf, unable_of: AnswerOf) -> ClientApp:
-    """Make the ClientApp that answers train and evaluate requests by `answer_of(context)`.
+    """Make the ClientApp that answers requests, and takes in releases, by `answer_of(context)`.
 
     `unable_of(context)` gives the answer to a packet whose work raised what nobody foresaw.
     """
@@ -32,6 +32,7 @@ def build(answer_of: AnswerOf, unable_of: AnswerOf) -> ClientApp:
 
     @app.train()
     @app.evaluate()
+    @app.query()
     def answered(request: Message, context: Context) -> Message:
         for answering in (answer_of, unable_of):
             try:

@@ -14,6 +14,7 @@ from schemas.base import Record
 from schemas.contract import DataContract, PartByHash
 from schemas.gate_power import Power, power
 from schemas.manifest import Part
+from schemas.names import SiteName
 from schemas.plan import TrainingPlan
 from schemas.privacy import SampledGaussian
 
@@ -45,13 +46,17 @@ def forecast(  # noqa: PLR0913 - a cap is two numbers, and a run that has begun 
     *,
     limit: float,
     delta: float,
+    site: SiteName | None = None,
     done: int = 0,
     paid: Collection[tuple[Part, int]] = (),
 ) -> Forecast:
     """Price the rounds of a plan after the first `done`, as if they began now.
 
-    What is `paid` of them stands in `entries` already, and is not priced again.
+    What is `paid` of them stands in `entries` already, and is not priced again. At a `site` that
+    only evaluates, training costs nothing.
     """
+    declared = None if site is None else plan.site(site)
+    trains = declared is None or declared.role == "trainer"
     spent = tuple(entries)
     train, validation = _events(spent, "train"), _events(spent, "validation")
     judging = [one for one in plan.evaluation.rounds if one > done]
@@ -61,7 +66,7 @@ def forecast(  # noqa: PLR0913 - a cap is two numbers, and a run that has begun 
         judged = sum(one <= number and ("validation", one) not in paid for one in judging)
         return RoundForecast(
             round=number,
-            train=_epsilon(train, plan.train_event(), times=trained, delta=delta),
+            train=_epsilon(train, plan.train_event(), times=trained if trains else 0, delta=delta),
             validation=_epsilon(validation, plan.evaluation_event(), times=judged, delta=delta),
         )
 

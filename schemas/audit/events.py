@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from schemas.base import Record
-from schemas.gate import Verdict
+from schemas.gate import CheckResult, Verdict
 from schemas.names import Digest, Moment, Name, PublicKey, SiteName, Text
 from schemas.privacy import PrivacyStatement, SampledGaussian, Spend
 from schemas.update import RefusalCode
@@ -235,6 +235,48 @@ class VerdictGiven(Record):
     verdict: Verdict
 
 
+class ReleaseDecided(Record):
+    """Whether the accepted model may leave the aggregator, by the plan's release criteria."""
+
+    kind: Literal["release-decided"] = "release-decided"
+    run: Name
+    round: int
+    arrays: Digest
+    is_released: bool
+    checks: tuple[CheckResult, ...]
+
+
+class ModelDelivered(Record):
+    """A site's receipt for a released model came."""
+
+    kind: Literal["model-delivered"] = "model-delivered"
+    run: Name
+    round: int
+    site: SiteName
+    arrays: Digest
+    release: Digest
+
+
+class ModelReceived(Record):
+    """A node verified a released model and keeps it."""
+
+    kind: Literal["model-received"] = "model-received"
+    run: Name
+    round: int
+    arrays: Digest
+    release: Digest
+
+
+class ModelInstalled(Record):
+    """A named person at this hospital put a released model into use."""
+
+    kind: Literal["model-installed"] = "model-installed"
+    run: Name
+    round: int
+    arrays: Digest
+    approver: Text
+
+
 class ReportWritten(Record):
     """A report was made."""
 
@@ -265,6 +307,10 @@ Facts: TypeAlias = Annotated[
     | ReplyMissing
     | CheckpointStored
     | VerdictGiven
+    | ReleaseDecided
+    | ModelDelivered
+    | ModelReceived
+    | ModelInstalled
     | ReportWritten,
     Field(discriminator="kind"),
 ]

@@ -81,6 +81,17 @@ def opened(content: bytes, kind: type[A], other: type[B] | None = None, *, key: 
         raise _refused(error.message) from None
 
 
+def kind_of(content: bytes) -> Name | None:
+    """Return the kind that an envelope claims, before its signature is known; None: no envelope.
+
+    It chooses who opens the envelope, and is never trusted.
+    """
+    try:
+        return Envelope.from_canonical(content).kind
+    except InvalidRecord:
+        return None
+
+
 def _refused(found: str) -> EnvelopeRefused:
     return EnvelopeRefused(
         f"message refused: {found}",

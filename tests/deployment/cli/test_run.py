@@ -148,7 +148,7 @@ def test_a_missing_site_is_said_with_what_the_quorum_makes_of_it(
     study = made(tmp_path)
     assert consilium(*words(study, "east", "north")) == 0
     assert (
-        "warning: west of the plan's sites are not here; 2 can answer, the quorum is 2, so none "
+        "warning: west of the plan's sites are not here; 2 can train, the quorum is 2, so none "
         "of them may fail"
     ) in capsys.readouterr().err
 
@@ -161,7 +161,7 @@ def test_fewer_sites_than_the_quorum_are_refused_before_anything_is_charged(
         pass  # all have joined, and two of them do not come
     assert consilium(*words(study, "east")) == 2
     said = capsys.readouterr().err
-    assert "run refused: north, west of the plan's sites are not here; 1 would answer" in said
+    assert "run refused: north, west of the plan's sites are not here; 1 would train" in said
     assert openings(study) == 0
 
 

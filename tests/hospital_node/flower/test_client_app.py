@@ -123,6 +123,6 @@ def test_a_node_that_could_not_answer_refuses_instead() -> None:
 
 
 def test_a_message_of_another_type_is_refused_without_its_text() -> None:
-    reply = sent(RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY}), MessageType.QUERY)
+    reply = sent(RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY}), "train.other")
     assert reply.has_error()
     assert reply.error.reason == "the ClientApp raised an exception"
