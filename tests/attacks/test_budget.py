@@ -8,7 +8,7 @@ from hospital_node.policy import Limit, set_limit
 from hospital_node.session import answer
 from schemas.audit.events import RefusalReceived
 from schemas.update import EvaluateRequest, Update
-from tests.attacks.desk import DELTA, desk
+from tests.desk import DELTA, desk
 from tests.study import conducting, made
 
 

@@ -11,7 +11,7 @@ from hospital_node.session import answer
 from schemas.audit.events import ReplyReceived
 from schemas.command_line import run
 from schemas.errors import CheckpointDamaged, HomeRefused
-from tests.attacks.desk import desk
+from tests.desk import desk
 from tests.study import Direct, command, ingest, made
 
 Lines = list[bytes]

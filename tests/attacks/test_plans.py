@@ -9,7 +9,7 @@ from hospital_node.config import NodeHome
 from schemas.audit.events import RefusalReceived
 from schemas.errors import QuorumLost
 from schemas.plan import FROZEN_SUFFIX
-from tests.attacks.desk import ONE_ROUND, desk
+from tests.desk import ONE_ROUND, desk
 from tests.study import approved, conducting, made, weights
 
 

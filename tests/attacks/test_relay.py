@@ -9,7 +9,7 @@ from schemas.update import Update
 from schemas.wire.envelope import opened, signed
 from schemas.wire.keys import SigningKey
 from schemas.wire.packet import Packet
-from tests.attacks.desk import ONE_ROUND, attacked, quarantined
+from tests.desk import ONE_ROUND, attacked, quarantined
 from tests.study import Tamper, made
 
 

@@ -11,7 +11,7 @@ from schemas.update import EvaluateRequest, Update
 from schemas.wire.envelope import signed
 from schemas.wire.keys import SigningKey
 from schemas.wire.packet import Packet
-from tests.attacks.desk import desk
+from tests.desk import desk
 
 
 def test_a_request_under_another_key_gets_no_answer_and_costs_nothing(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from aggregator.runs import conduct
 from hospital_node.session import answer
 from schemas.audit.events import RequestSent
 from schemas.errors import EnvelopeRefused
-from tests.attacks.desk import ONE_ROUND, desk
+from tests.desk import ONE_ROUND, desk
 from tests.study import PLAN, Direct, approved, made
 
 TWO = {"sites": PLAN["sites"][:2]}

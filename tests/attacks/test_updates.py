@@ -17,7 +17,7 @@ from schemas.update import Update
 from schemas.wire.arrays import declared_layout, flat_values, header
 from schemas.wire.envelope import Envelope, opened, pre_authentication
 from schemas.wire.packet import Packet
-from tests.attacks.desk import ONE_ROUND, attacked, desk, quarantined
+from tests.desk import ONE_ROUND, attacked, desk, quarantined
 from tests.study import Tamper, made
 
 Lie = Callable[[dict[str, Any], np.ndarray], tuple[dict[str, Any], np.ndarray]]

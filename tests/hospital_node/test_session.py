@@ -1,18 +1,14 @@
 """The promises of hospital_node/session.py, one by one, against a node with real DICOM."""
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deployment.embedded.federation import EmbeddedFederation
-from deployment.material import read_material
 from hospital_node.cohort.store import open_cohort
-from hospital_node.node import Node
 from hospital_node.policy import Limit, set_limit
 from hospital_node.privacy.ledger import Ledger
 from hospital_node.replies import Replies, Slot
@@ -21,13 +17,13 @@ from hospital_node.work import _examples, _network
 from schemas.audit.events import Facts, RefusalReceived, Refused, ReplySent, Reserved, Settled
 from schemas.errors import EnvelopeRefused, QuorumLost
 from schemas.names import digest_of
-from schemas.update import EvaluateRequest, Evaluation, Refusal, TrainRequest, Update
-from schemas.wire.envelope import opened, signed
+from schemas.update import EvaluateRequest, Evaluation, Refusal, Update
+from schemas.wire.envelope import signed
 from schemas.wire.keys import SigningKey
 from schemas.wire.packet import Packet
-from tests.study import Study, approved, command, ingest, made
+from tests.desk import DELTA, Desk, desk
+from tests.study import approved, command, ingest, made
 
-DELTA = 1e-4
 BOUND: dict[str, Any] = {
     "federation": "t",
     "run": "a",
@@ -35,62 +31,6 @@ BOUND: dict[str, Any] = {
     "round": 3,
     "request": "a.3.train",
 }
-
-
-@dataclass(frozen=True)
-class Desk:
-    """An open study with what a test needs to ask its first hospital."""
-
-    study: Study
-    embedded: EmbeddedFederation
-    body: bytes
-
-    @property
-    def node(self) -> Node:
-        return self.embedded.nodes["east"]
-
-    def request(self, kind: type[Any] = TrainRequest, **changes: Any) -> Any:
-        plan = self.study.parsed()
-        fields: dict[str, Any] = {
-            "federation": "t",
-            "run": "run-1",
-            "plan": plan.digest,
-            "round": 1,
-            "request": "run-1.1",
-            "participants": ("east", "north", "west"),
-            "arrays": digest_of(self.body),
-            "issued": "2026-01-01T00:00:00.000Z",
-        }
-        return kind(**(fields | changes))
-
-    def packet(self, kind: type[Any] = TrainRequest, **changes: Any) -> Packet:
-        key = self.embedded.federation.key
-        return Packet(signed(self.request(kind, **changes), key), self.body)
-
-    def asked(self, kind: type[Any] = TrainRequest, **changes: Any) -> Any:
-        reply = answer(self.node, self.packet(kind, **changes))
-        return self.read(reply)
-
-    def read(self, reply: Packet) -> Update | Evaluation | Refusal:
-        key = self.node.key.public
-        try:
-            return opened(reply.envelope, Update, Evaluation, key=key)
-        except EnvelopeRefused:
-            return opened(reply.envelope, Refusal, key=key)
-
-    def spent(self, part: Any = "train") -> float:
-        with Ledger(self.node.home.ledger) as ledger:
-            return ledger.spent(part, delta=DELTA).rdp
-
-    def facts(self, kind: type[Any]) -> list[Any]:
-        return [one.facts for one in self.node.journal.events() if isinstance(one.facts, kind)]
-
-
-@contextmanager
-def desk(folder: Path, **options: Any) -> Iterator[Desk]:
-    study = made(folder, **options)
-    with study.opened() as embedded:
-        yield Desk(study, embedded, read_material(study.plan).initial)
 
 
 def test_a_private_update_is_charged_journalled_and_signed_in_that_order(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from schemas.gate import ModelGate
 from schemas.gate_power import power
 from schemas.privacy import Spend
 from schemas.update import Update
-from tests.attacks.desk import desk
+from tests.desk import desk
 from tests.hospital_node.privacy.accounts import entry
 from tests.study import Study, command, made
 

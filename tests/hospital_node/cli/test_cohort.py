@@ -13,7 +13,7 @@ from schemas.audit.journal import read_events
 from schemas.command_line import run
 from schemas.update import Update
 from tests import study
-from tests.attacks.desk import desk
+from tests.desk import desk
 from tests.hospital_node.cohort.exports import contract, write_export, write_labels
 
 app = typer.Typer()

@@ -56,9 +56,7 @@ class Desk:
             signed(self.request(kind, **changes), self.embedded.federation.key), self.body
         )
 
-    def asked(
-        self, kind: type[Any] = TrainRequest, **changes: Any
-    ) -> Update | Evaluation | Refusal:
+    def asked(self, kind: type[Any] = TrainRequest, **changes: Any) -> Any:
         return self.read(answer(self.node, self.packet(kind, **changes)))
 
     def refused(self, kind: type[Any] = TrainRequest, **changes: Any) -> str:
@@ -77,6 +75,9 @@ class Desk:
     def spent(self, part: Any = "train") -> float:
         with Ledger(self.node.home.ledger) as ledger:
             return ledger.spent(part, delta=DELTA).rdp
+
+    def facts(self, kind: type[Any]) -> list[Any]:
+        return [one.facts for one in self.node.journal.events() if isinstance(one.facts, kind)]
 
 
 @contextmanager
