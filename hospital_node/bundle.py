@@ -56,28 +56,33 @@ def whole(network: dict[str, Any], height: int, width: int, seed: int) -> Whole:
 def dataset(folder: str, contract: str) -> Dataset:
     """Read a folder of DICOM by a contract's recipe: a bundle's `dataset`.
 
-    Each item is the `file`, its `outcome` code, and an `image` [1, height, width]; a file that the
-    contract refuses is left out.
+    Each item is a `file`, one `frame` of it from 1, and the `image` [1, height, width]; a file that
+    the contract refuses is left out.
     """
     rules = readable(DataContract.from_canonical(Path(contract).read_bytes()))
     files = folder_files(Path(folder), besides=Path(folder) / "labels.csv")
     images = {file: one for file in files if isinstance(one := read(file, rules), Image)}
     planes = prepared(images, rules)
     return Dataset(
-        [{"file": str(file), "image": torch.from_numpy(planes[file])[None]} for file in images]
+        [
+            {"file": str(file), "frame": frame, "image": torch.from_numpy(plane)[None]}
+            for (file, frame), plane in planes.items()
+        ]
     )
 
 
-def probabilities(images: Dataset, network: nn.Module) -> dict[str, float]:
-    """Return each file's probability of the contract's second class: a bundle's `run`."""
-    found: dict[str, float] = {}
+def probabilities(images: Dataset, network: nn.Module) -> list[dict[str, Any]]:
+    """Return each frame's probability of the contract's second class: a bundle's `run`."""
+    found: list[dict[str, Any]] = []
     network.eval()
     with torch.no_grad():
         for start in range(0, len(images), _BATCH_IMAGES):
             part = [images[at] for at in range(start, min(start + _BATCH_IMAGES, len(images)))]
             logits = network(torch.stack([one["image"] for one in part]))[:, 0]
-            scores = logits.double().sigmoid().tolist()
-            found |= zip((one["file"] for one in part), scores, strict=True)
+            found += [
+                {"file": one["file"], "frame": one["frame"], "probability": score}
+                for one, score in zip(part, logits.double().sigmoid().tolist(), strict=True)
+            ]
     return found
 
 

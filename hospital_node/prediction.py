@@ -1,28 +1,34 @@
 """What a released model says of a folder of DICOM.
 
-* Images pass through the recipe of the model's own contract, as in training; a file that the
-  contract would refuse gets its coded reason in place of a probability.
+* Images, or a file's frames where the contract takes each, pass through the recipe of the model's
+  own contract, as in training; a file that it would refuse gets its coded reason instead.
 * Signs of burned-in text do not matter here: nothing is stored, and nothing leaves.
 * Memory holds one batch of images. Where the contract normalises by patient it holds all of them,
   and a patient's images must stand in the folder together.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
 
-from hospital_node.cohort.dicom import Image, NotUsed, read
+from hospital_node.cohort.dicom import Image, read
+from hospital_node.cohort.reasons import NotUsed
 from hospital_node.cohort.transforms import Plane, normalised
 from hospital_node.models.registry import Network, build
 from hospital_node.training.evaluation import scores
 from hospital_node.training.examples import examples_of
-from schemas.contract import DataContract, PatientNormalisation
+from schemas.contract import DataContract, PatientNormalisation, Volume
+from schemas.errors import InputRefused
 from schemas.release import ModelRelease
 from schemas.wire.arrays import Arrays
+
+Place: TypeAlias = tuple[Path, int]
+"""A file and one of its frames, from 1."""
 
 PREDICTED = "predicted"
 _BATCH_IMAGES = 64
@@ -30,11 +36,13 @@ _BATCH_IMAGES = 64
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One file's line."""
+    """One frame's line, or that of a file that was not used."""
 
     file: Path
     instance: str
     """The file's own SOP instance UID; empty where it was not read."""
+    frame: int | None
+    """From 1; None where the file was not used."""
     probability: float | None
     """Of the contract's second class; None where the file was not used."""
     outcome: str
@@ -52,8 +60,9 @@ def predictions(
 
     `arrays` are all of the network's, frozen ones too.
     """
+    contract = readable(release.contract)
     torch.set_num_threads(release.plan.threads)
-    network, contract = network_of(release), readable(release.contract)
+    network = network_of(release)
     whole = isinstance(contract.preprocessing.normalisation, PatientNormalisation)
     size = max(1, len(files)) if whole else _BATCH_IMAGES
     for start in range(0, len(files), size):
@@ -71,7 +80,16 @@ def network_of(release: ModelRelease) -> Network:
 
 
 def readable(contract: DataContract) -> DataContract:
-    """Return the contract as reading for a prediction needs it: burned-in text does not matter."""
+    """Return the contract as reading for a prediction needs it: burned-in text does not matter.
+
+    Raises:
+        InputRefused: it makes volumes of many files, which no network of ours takes.
+    """
+    if isinstance(contract.image.frames, Volume):
+        message = (
+            "prediction refused: the model's contract makes volumes, only images are predicted"
+        )
+        raise InputRefused(message, next_step="use a model of single images or frames")
     rules = contract.deidentification.model_copy(update={"burned_in": "warn"})
     return contract.model_copy(update={"deidentification": rules})
 
@@ -83,32 +101,36 @@ def _predicted(
     arrays: Arrays,
 ) -> Iterator[Prediction]:
     images = {file: one for file, one in batch if isinstance(one, Image)}
-    found = _probabilities(images, contract, network, arrays) if images else {}
+    planes = prepared(images, contract)
+    found = _probabilities(planes, network, arrays) if planes else {}
     for file, one in batch:
         if isinstance(one, Image):
-            yield Prediction(file, one.instance, found[file], PREDICTED)
+            for frame in range(1, len(one.frames) + 1):
+                yield Prediction(file, one.instance, frame, found[file, frame], PREDICTED)
         else:
-            yield Prediction(file, "", None, one.code)
+            yield Prediction(file, "", None, None, one.code)
 
 
 def _probabilities(
-    images: dict[Path, Image], contract: DataContract, network: Network, arrays: Arrays
-) -> dict[Path, float]:
-    planes = prepared(images, contract)
-    pixels = np.stack([planes[file] for file in images])
-    unknown = np.zeros(len(pixels), dtype=np.int64)
+    planes: Mapping[Place, Plane], network: Network, arrays: Arrays
+) -> dict[Place, float]:
+    unknown = np.zeros(len(planes), dtype=np.int64)
+    pixels = np.stack(list(planes.values()))
     examples = examples_of(network, pixels, labels=unknown, patients=unknown)
-    return dict(zip(images, map(float, scores(network, examples, arrays)), strict=True))
+    return dict(zip(planes, map(float, scores(network, examples, arrays)), strict=True))
 
 
-def prepared(images: dict[Path, Image], contract: DataContract) -> dict[Path, Plane]:
-    """Normalise images as the contract says; one without a patient stands for itself."""
+def prepared(images: Mapping[Path, Image], contract: DataContract) -> dict[Place, Plane]:
+    """Normalise the frames of files as the contract says, in the files' order.
+
+    A file without a patient stands for itself.
+    """
     groups: defaultdict[str | Path, list[Path]] = defaultdict(list)
-    by_patient = isinstance(contract.preprocessing.normalisation, PatientNormalisation)
     for file, one in images.items():
-        groups[one.patient if by_patient and one.patient else file].append(file)
-    planes: dict[Path, Plane] = {}
+        groups[one.patient or file].append(file)
+    planes: dict[Place, Plane] = {}
     for files in groups.values():
-        group = [images[file].plane for file in files]
-        planes |= zip(files, normalised(group, contract.preprocessing.normalisation), strict=True)
-    return planes
+        places = [(file, at + 1) for file in files for at in range(len(images[file].frames))]
+        group = [images[file].frames[frame - 1].plane for file, frame in places]
+        planes |= zip(places, normalised(group, contract.preprocessing.normalisation), strict=True)
+    return {place: planes[place] for place in sorted(planes)}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Models that the federation released, and their use at this hospital.")
 
-_COLUMNS = ("file", "sop_instance_uid", "probability", "outcome", "model")
+_COLUMNS = ("file", "sop_instance_uid", "frame", "probability", "outcome", "model")
 
 Model: TypeAlias = Annotated[
     str,
@@ -201,5 +201,6 @@ def _as_csv(found: "list[Prediction]", folder: Path, model: Delivered) -> str:
     for one in found:
         probability = "" if one.probability is None else f"{one.probability:.9f}"
         name = one.file.relative_to(folder)
-        writer.writerow((name, one.instance, probability, one.outcome, model.digest))
+        frame = "" if one.frame is None else one.frame
+        writer.writerow((name, one.instance, frame, probability, one.outcome, model.digest))
     return text.getvalue()

@@ -131,10 +131,11 @@ def test_a_monai_bundle_loads_and_predicts_the_same(
             **config, workflow_type="inference", logging_file=False, **places
         )
         workflow.initialize()
-        (found,) = workflow.run()
+        (lines,) = workflow.run()
         network = monai.bundle.load(
             name="bundle", bundle_dir=tmp_path, workflow_type="inference", source="monaihosting"
         )
+    found = {one["file"]: one["probability"] for one in lines}
     assert found.keys() == expected.keys()
     assert max(abs(found[one] - expected[one]) for one in found) < 1e-6
     assert isinstance(network, torch.nn.Module)
