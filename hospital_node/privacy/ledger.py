@@ -16,6 +16,7 @@
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
@@ -35,6 +36,8 @@ Status: TypeAlias = Literal["reserved", "committed", "voided"]
 
 _APPLICATION = 0x434F4E53
 _VERSION = 1
+_REMEMBERED = 2**14
+"""Rows that a process keeps parsed: those of some 8000 releases."""
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE rows (
@@ -229,13 +232,8 @@ class Ledger:
 
     def _read(self, condition: str, *values: str) -> Iterator[Row]:
         query = f"SELECT sequence, status, entry, spend FROM rows {condition}"  # noqa: S608 - constants of this file
-        for sequence, status, entry, spend in self._connection.execute(query, values):
-            yield Row(
-                sequence=sequence,
-                status=status,
-                entry=Entry.model_validate_json(entry),
-                spend=Spend.model_validate_json(spend),
-            )
+        for columns in self._connection.execute(query, values):
+            yield _row(*columns)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -248,6 +246,17 @@ class Ledger:
                 self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _row(sequence: int, status: Status, entry: str, spend: str) -> Row:
+    """Read a row; one with the same content is read once in a process."""
+    return Row(
+        sequence=sequence,
+        status=status,
+        entry=Entry.model_validate_json(entry),
+        spend=Spend.model_validate_json(spend),
+    )
 
 
 def _verify(connection: sqlite3.Connection) -> None:
