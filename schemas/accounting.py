@@ -10,7 +10,10 @@
   gives when it is called directly on the raw events, to 1e-6 of it. Releases over all patients are
   one Gaussian here, exactly; raw ones are rounded one by one, which adds some 1e-8 each.
 * An order of the Renyi divergence that the library cannot compute is left out, which can only raise
-  epsilon: the minimum is then taken over fewer orders.
+  epsilon: the minimum is then taken over fewer orders. One that rounding made negative is 0: no
+  release ever lowers what another spent.
+* The filter's theorem is for one order, fixed beforehand; epsilon here is the least over the
+  library's orders, as in the usual conversion (docs/privacy.md says what that leaves open).
 """
 
 import logging
@@ -27,6 +30,8 @@ from schemas.privacy import SampledGaussian, Spend
 
 _COARSE, _BEYOND = 50.0, 1000.0
 """Renyi epsilons from which on losses stand on a coarser grid, and are not composed at all."""
+_LITTLE = 0.3
+"""A noise multiplier below which one step's losses would take the fine grid half a minute."""
 _GRID = 1e-4
 """Of privacy losses: dp-accounting's default."""
 _COARSE_GRID = 1e-3
@@ -112,7 +117,7 @@ def _curve(sampling_rate: float, noise_multiplier: float) -> NDArray[np.float64]
 
     logging.getLogger("absl").addFilter(_is_news)
     event = _priced(sampling_rate, noise_multiplier)
-    curve: NDArray[np.float64] = rdp.RdpAccountant().compose(event).rdp
+    curve: NDArray[np.float64] = np.maximum(rdp.RdpAccountant().compose(event).rdp, 0.0)
     return curve
 
 
@@ -131,7 +136,8 @@ def _loss(merged: Merged, delta: float) -> float:
 
     if _is_gaussian(merged):
         return float(get_epsilon_gaussian(merged[0][1], delta))
-    grid = _GRID if _renyi(merged, delta) <= _COARSE else _COARSE_GRID
+    fine = _renyi(merged, delta) <= _COARSE and min(noise for _, noise, _ in merged) >= _LITTLE
+    grid = _GRID if fine else _COARSE_GRID
     return float(_composed(merged, grid).get_epsilon_for_delta(delta))
 
 

@@ -160,7 +160,7 @@ class PatientPrivacy(Record):
     """DP-SGD whose unit is the patient, under adding or removing one."""
 
     kind: Literal["patient"]
-    sampling_rate: float = Field(gt=0, le=1)
+    sampling_rate: float = Field(ge=1e-6, le=1)
     noise_multiplier: NoiseMultiplier
     max_norm: float = Field(ge=1e-9, le=1e9)
     """Clipping bound C of a patient's mean gradient."""

@@ -63,6 +63,7 @@ def ingest(source: Path, labels: Path, contract: DataContract, *, desk: Desk) ->
         LabelsRefused: the labels table has a fault.
         SourceEmpty: no file, or none that can be used.
         NotConforming: a blocking check of the contract fails.
+        HomeRefused: the pseudonym key is not the one that this home's parts were made under.
     """
     files = folder_files(source, besides=labels)
     table = read_labels(labels, contract)
@@ -135,7 +136,7 @@ def _made(
             unread_labels=len(known.rows.keys() - admission.found),
         )
         refuse_unfit(findings)
-        settle_parts(desk.store, manifest)
+        settle_parts(desk.store, manifest, key=desk.key)
         records = Records(contract, manifest, findings, _origin(seen, labels, known))
         place(folder, desk.store, records)
     readings.drop(sorted({name for name, _ in readings.files()} - set(seen)))

@@ -24,9 +24,10 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationError
 
+from hospital_node.privacy.ledger_refusals import damaged, failed, reused
 from schemas import accounting
 from schemas.base import Record, is_other_version
-from schemas.errors import BudgetExceeded, EnvelopeRefused, LedgerDamaged, OtherVersion
+from schemas.errors import BudgetExceeded, OtherVersion
 from schemas.files import sync_folder
 from schemas.manifest import Part
 from schemas.names import Digest, Name, Text
@@ -115,7 +116,7 @@ class Ledger:
             LedgerDamaged: missing, not a ledger of this version, or corrupt.
         """
         if not path.is_file():
-            raise _damaged("no file")
+            raise damaged("no file")
         self._lock = RLock()
         with _verifying():
             self._connection = sqlite3.connect(
@@ -160,7 +161,7 @@ class Ledger:
         with self._transaction():
             latest = self._latest(entry.request)
             if latest is not None and _other_release(latest.entry, entry):
-                raise _reused()
+                raise reused()
             if latest is not None and latest.status != "voided":
                 return latest.spend
             spent = self._events(entry.part)
@@ -212,7 +213,7 @@ class Ledger:
             latest = self._latest(request)
             if latest is None or latest.status not in {"reserved", status}:
                 found = "nothing" if latest is None else latest.status
-                raise _damaged(f"{found} where a reservation should stand")
+                raise damaged(f"{found} where a reservation should stand")
             if latest.status == "reserved":
                 self._append(status, latest.entry, latest.spend)
 
@@ -263,10 +264,10 @@ def _verify(connection: sqlite3.Connection) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if (application, version) != (_APPLICATION, _VERSION):
-        raise _damaged("a file that is no ledger of this version")
+        raise damaged("a file that is no ledger of this version")
     result = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if result != "ok":
-        raise _damaged("pages that do not verify")
+        raise damaged("pages that do not verify")
 
 
 @contextmanager
@@ -274,28 +275,14 @@ def _verifying() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise _damaged(f"a database error ({type(error).__name__})") from error
+        raise failed(getattr(error, "sqlite_errorname", None)) from error
     except ValidationError as error:
         kinds = {kind.__name__: kind for kind in (Entry, Spend)}
         if is_other_version(error, kinds.get(error.title, Row)):
             raise OtherVersion("ledger") from None
-        raise _damaged("a row that cannot be read") from None
+        raise damaged("a row that cannot be read") from None
 
 
 def _other_release(known: Entry, entry: Entry) -> bool:
     """Say whether two entries differ in more than the software that writes them."""
     return known.model_copy(update={"software": entry.software}) != entry
-
-
-def _reused() -> EnvelopeRefused:
-    return EnvelopeRefused(
-        "request refused: its id stands in the ledger for another release, each needs its own",
-        next_step="ask the aggregator to open the round again under a new request id",
-    )
-
-
-def _damaged(found: str) -> LedgerDamaged:
-    return LedgerDamaged(
-        f"ledger refused: found {found}, only a whole ledger of this home is allowed",
-        next_step="stop, keep the file, and restore ledger and journal together from a backup",
-    )

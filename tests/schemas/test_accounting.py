@@ -128,6 +128,24 @@ def test_every_event_that_can_be_written_has_a_finite_price(
         assert found >= 0
 
 
+def test_no_release_however_odd_lowers_what_another_spent() -> None:
+    odd = gaussian(2.08e-190, 0.139, 9 * 10**14)  # the library's curve is negative for it
+    library = rdp.RdpAccountant().compose(
+        dp_accounting.PoissonSampledDpEvent(2.08e-190, dp_accounting.GaussianDpEvent(0.139))
+    )
+    assert library.rdp.min() < 0
+    for event in (gaussian(1.0, 3.0), gaussian(0.2, 2.0, 9)):
+        alone = accounting.epsilon_rdp([event], delta=DELTA)
+        assert accounting.epsilon_rdp([event, odd], delta=DELTA) >= alone
+
+
+def test_little_noise_is_priced_in_seconds_too() -> None:
+    start = time.process_time()
+    spend = accounting.spend([gaussian(0.025, 0.14), gaussian(1.0, 50.0)], delta=DELTA)
+    assert time.process_time() - start < PATIENCE_S
+    assert 0 < spend.pld < spend.rdp
+
+
 @pytest.mark.parametrize("noise", [0.0, 1e-13, 1e13, math.inf, math.nan])
 def test_noise_that_cannot_be_priced_cannot_be_written(noise: float) -> None:
     with pytest.raises(ValidationError):

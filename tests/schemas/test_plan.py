@@ -139,7 +139,7 @@ WRONG_PRIVATE = [
     ("sampling_rate = 0.5", "sampling_rate = 1.5",
      "/privacy/patient/sampling_rate: Input should be less than or equal to 1"),
     ("sampling_rate = 0.5", "sampling_rate = 0.0",
-     "/privacy/patient/sampling_rate: Input should be greater than 0"),
+     "/privacy/patient/sampling_rate: Input should be greater than or equal to 0.000001"),
     ("noise_multiplier = 2.0", "noise_multiplier = 0.0",
      "/privacy/patient/noise_multiplier: Input should be greater than or equal to"),
     ("noise_multiplier = 2.0", "noise_multiplier = 1e300",

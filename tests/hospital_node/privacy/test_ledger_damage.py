@@ -143,3 +143,34 @@ def test_a_damaged_ledger_is_refused_and_never_begun_anew(
     with pytest.raises(LedgerDamaged, match="ledger refused: found "), Ledger(path) as ledger:
         ledger.spent("train", delta=DELTA)
     assert (path.read_bytes() if path.exists() else None) == before
+
+
+def fill(ledger: Ledger) -> None:
+    for number in range(1000):
+        ledger.reserve(entry(f"more-{number}"), limit=1e9, delta=DELTA)
+
+
+def test_a_full_disk_refuses_the_charge_and_is_not_called_damage(path: Path) -> None:
+    with Ledger(path) as ledger:
+        ledger.reserve(entry("a"), limit=LIMIT, delta=DELTA)
+        connection = ledger._connection  # noqa: SLF001 - no disk is filled for this
+        connection.execute("PRAGMA max_page_count = 6")
+        with pytest.raises(LedgerDamaged, match="SQLITE_FULL") as refused:
+            fill(ledger)
+        assert "make room on its disk" in refused.value.next_step
+        before = ledger.rows()
+    with Ledger(path) as ledger:
+        assert ledger.rows() == before
+        ledger.reserve(entry("after"), limit=1e9, delta=DELTA)
+        assert ledger.rows()[:-1] == before
+
+
+def test_a_ledger_that_another_program_replaced_is_read_anew(path: Path) -> None:
+    with Ledger(path) as ledger:
+        ledger.reserve(entry("a"), limit=LIMIT, delta=DELTA)
+        before = path.read_bytes()
+        ledger.reserve(entry("b"), limit=LIMIT, delta=DELTA)
+        assert [row.entry.request for row in ledger.rows()] == ["a", "b"]
+    path.write_bytes(before)
+    with Ledger(path) as ledger:
+        assert [row.entry.request for row in ledger.rows()] == ["a"]

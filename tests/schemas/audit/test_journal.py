@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.audit.journal import read_events, verified
+from schemas.audit.journal import read_events, read_facts, verified
 from schemas.audit.merkle import grown
 from schemas.base import Record
 from schemas.errors import JournalDamaged
@@ -58,6 +58,21 @@ def test_a_leaf_is_a_stored_line(tmp_path: Path) -> None:
     lines = (written(tmp_path) / "events.jsonl").read_bytes().splitlines()
     head = verified(tmp_path, origin=ORIGIN, key=KEY.public)
     assert head.root == grown(lines).root()
+
+
+def test_what_was_read_before_is_read_again_as_it_is_now(tmp_path: Path) -> None:
+    events = written(tmp_path) / "events.jsonl"
+    kind = type(fact(0))
+    before = list(read_facts(tmp_path, kind))
+    assert list(read_facts(tmp_path, kind)) == before
+    lines = events.read_bytes().splitlines(keepends=True)
+    events.write_bytes(b"".join(lines[:-1]))
+    assert list(read_facts(tmp_path, kind)) == before[:-1]
+    events.write_bytes(b"".join(lines).replace(b'"kind":"', b'"kind": "'))
+    assert list(read_facts(tmp_path, kind)) == []
+    events.write_bytes(lines[0].replace(b'{"', b'{ "', 1))
+    with pytest.raises(JournalDamaged, match="not in canonical form"):
+        list(read_facts(tmp_path, kind))
 
 
 def test_an_event_is_read_by_others_before_the_head_is_signed(tmp_path: Path) -> None:
