@@ -31,7 +31,7 @@ from schemas.privacy import SampledGaussian, Spend
 _COARSE, _BEYOND = 50.0, 1000.0
 """Renyi epsilons from which on losses stand on a coarser grid, and are not composed at all."""
 _LITTLE = 0.3
-"""A noise multiplier below which one step's losses would take the fine grid half a minute."""
+"""A noise under sampling below which one step's losses would take the fine grid half a minute."""
 _GRID = 1e-4
 """Of privacy losses: dp-accounting's default."""
 _COARSE_GRID = 1e-3
@@ -136,7 +136,8 @@ def _loss(merged: Merged, delta: float) -> float:
 
     if _is_gaussian(merged):
         return float(get_epsilon_gaussian(merged[0][1], delta))
-    fine = _renyi(merged, delta) <= _COARSE and min(noise for _, noise, _ in merged) >= _LITTLE
+    noises = [noise for rate, noise, _ in merged if rate != 1.0]
+    fine = _renyi(merged, delta) <= _COARSE and min(noises) >= _LITTLE
     grid = _GRID if fine else _COARSE_GRID
     return float(_composed(merged, grid).get_epsilon_for_delta(delta))
 

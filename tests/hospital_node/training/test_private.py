@@ -84,7 +84,7 @@ def test_patients_are_drawn_at_the_rate_and_scaled_by_the_declared_number() -> N
 def test_a_step_that_draws_nobody_still_counts_and_moves_by_noise() -> None:
     network = small_network()
     examples = examples_for(network, [2, 3])
-    found = delta(network, examples, mechanism(rate=1e-12, noise=1.0, steps=2))
+    found = delta(network, examples, mechanism(rate=1e-6, noise=1.0, steps=2))
     assert (found != 0).all()
 
 
