@@ -28,7 +28,7 @@ from hospital_node.cohort.reasons import NotUsed
 from hospital_node.cohort.worker import Limits
 from schemas.contract import DataContract
 
-__all__ = ["read_apart"]
+__all__ = ["dismiss", "read_apart"]
 
 _AHEAD = 4
 """Files that a worker knows of, so that it never waits for the next."""
@@ -182,6 +182,7 @@ _IDLE: list[_Worker] = []
 
 
 @atexit.register
-def _dismiss() -> None:
+def dismiss() -> None:
+    """End the workers that wait for the next ingest."""
     while _IDLE:
         _IDLE.pop().end()
