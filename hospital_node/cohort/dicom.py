@@ -82,7 +82,7 @@ def read(path: Path, contract: DataContract) -> Image | NotUsed:
         return unfit.reason
     except Malformed:
         return NotUsed("attribute-malformed")
-    except (MemoryError, RecursionError):
+    except MemoryError:
         return NotUsed("over-memory")
     except Exception:  # noqa: BLE001 - hostile bytes can make a parser raise anything, and cost one file
         return NotUsed("unreadable")

@@ -51,6 +51,17 @@ class CohortIngested(Record):
     conforms: bool
 
 
+class CohortWithdrawn(Record):
+    """A named person took patients out of the cohorts; who and how many stays at the site."""
+
+    kind: Literal["cohort-withdrawn"] = "cohort-withdrawn"
+    approver: Text
+    changed: tuple[Digest, ...]
+    """Contracts whose cohort goes on without them."""
+    removed: tuple[Digest, ...]
+    """Contracts whose cohort no longer conforms without them."""
+
+
 class PlanApproved(Record):
     """A named person at this hospital approved a plan."""
 
@@ -290,6 +301,7 @@ Facts: TypeAlias = Annotated[
     | HomeMade
     | Enrolled
     | CohortIngested
+    | CohortWithdrawn
     | PlanApproved
     | LimitSet
     | RunOpened

@@ -26,7 +26,7 @@ from pydicom.uid import (
 
 from hospital_node.cohort.dicom import Image
 from hospital_node.cohort.reasons import REASONS
-from hospital_node.cohort.workers import read_apart
+from hospital_node.cohort.workers import dismiss, read_apart
 from schemas.contract import DataContract, EachFrame, Range
 from tests.hospital_node.cohort.exports import contract, image, pixels
 
@@ -153,8 +153,8 @@ MUTATIONS: tuple[Callable[[bytes, Random], bytes], ...] = (
 )
 
 
-def campaign(folder: Path, count: int, seed: int) -> dict[str, int]:
-    """Read this many damaged files; return how many ended under each code."""
+def campaign(folder: Path, count: int, seed: int) -> tuple[dict[str, int], float]:
+    """Read this many damaged files; return how many ended under each code, and the longest wait."""
     random, whole = Random(seed), originals()  # noqa: S311 - damage, and no secret
     paths = []
     for number in range(count):
@@ -174,15 +174,13 @@ def campaign(folder: Path, count: int, seed: int) -> dict[str, int]:
         assert code == "used" or code in REASONS
         codes[code] = codes.get(code, 0) + 1
     assert seen == set(range(count))
+    dismiss()  # the kernel counts a child's memory once it has ended
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < WORKER_KB
-    codes["longest"] = int(longest)
-    return codes
+    return codes, longest
 
 
 def test_two_hundred_damaged_files_are_all_accounted_for(tmp_path: Path) -> None:
-    codes = campaign(tmp_path, 200, seed=4)
-    longest = codes.pop("longest")
-    assert longest <= HANG_S * 12  # a bound for the busiest machine; the soak holds the real one
+    codes, _ = campaign(tmp_path, 200, seed=4)
     assert sum(codes.values()) == 200
     assert codes["used"] > 0
     assert len(codes) > 6
@@ -190,6 +188,6 @@ def test_two_hundred_damaged_files_are_all_accounted_for(tmp_path: Path) -> None
 
 @pytest.mark.soak
 def test_ten_thousand_damaged_files_are_all_accounted_for(tmp_path: Path) -> None:
-    codes = campaign(tmp_path, 10_000, seed=5)
-    assert codes.pop("longest") <= HANG_S
+    codes, longest = campaign(tmp_path, 10_000, seed=5)
+    assert longest <= HANG_S
     assert sum(codes.values()) == 10_000

@@ -4,21 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
 
-from hospital_node.cli import cohort, init
+from hospital_node.cli import app
 from hospital_node.config import NodeHome
-from schemas.audit.events import CohortIngested
+from schemas.audit.events import CohortIngested, CohortWithdrawn
 from schemas.audit.journal import read_events
 from schemas.command_line import run
 from schemas.update import Update
 from tests import study
 from tests.desk import desk
 from tests.hospital_node.cohort.exports import contract, write_export, write_labels
-
-app = typer.Typer()
-app.command("init")(init.init)
-app.add_typer(cohort.app, name="cohort")
 
 CONTRACT = """
 schema_version = 1
@@ -176,3 +171,38 @@ def test_patients_are_not_divided_anew_under_a_ledger_that_prices_their_parts(
     assert not register.exists()
     register.write_bytes(content)
     study.ingest(one.study, "east")
+
+
+def test_a_withdrawal_is_journalled_in_a_persons_name_without_the_patients(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ingest(home) == 0
+    listed = home.parent / "withdrawn.txt"
+    listed.write_text("P000\n\n P001 \nnobody\n", encoding="utf-8")
+    capsys.readouterr()
+    words = ["withdraw", "--patients", str(listed), "--approver", "A. Steward, DPO"]
+    assert typed(home, *words, "--json") == 0
+    assert told(capsys) == {
+        "patients": 3,
+        "found": 2,
+        "images": 4,
+        "changed": [contract().digest],
+        "removed": [],
+    }
+    (event,) = [
+        one.facts
+        for one in read_events(NodeHome(home).journal)
+        if isinstance(one.facts, CohortWithdrawn)
+    ]
+    assert (event.approver, event.changed) == ("A. Steward, DPO", (contract().digest,))
+    assert ingest(home, "--json") == 0
+    assert told(capsys)["refused"] == 4
+
+
+@pytest.mark.parametrize("text", ["", "x" * 65])
+def test_a_list_of_nobody_or_of_no_identifier_is_refused(home: Path, text: str) -> None:
+    listed = home.parent / "withdrawn.txt"
+    listed.write_text(text, encoding="utf-8")
+    words = ["withdraw", "--patients", str(listed), "--approver", "A. Steward, DPO"]
+    assert typed(home, *words) == 2
+    assert typed(home, *words[:2], "missing.txt", *words[3:]) == 2

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def test_memory_keeps_what_the_source_holds_and_no_more(export: Path, tmp_path: 
     assert children() != set()
 
 
-def risky(export: Path, **changes: object) -> Path:
+def risky(export: Path, **changes: Any) -> Path:
     write_labels(
         export / "labels.csv",
         [label(n, f"P{n // 2:03d}", str(n // 2 % 2)) for n in range(24)],

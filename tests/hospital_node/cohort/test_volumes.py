@@ -98,7 +98,7 @@ def first_volume(folder: Path, report: IngestReport, agreed: DataContract) -> ND
 def test_a_series_in_any_order_of_files_is_one_volume(tmp_path: Path, plane: str) -> None:
     agreed = volumes(plane)
     shuffled = series(0, plane=plane)
-    np.random.default_rng(1).shuffle(shuffled)  # type: ignore[arg-type] # a list will do
+    np.random.default_rng(1).shuffle(shuffled)
     report = stored(tmp_path, groups(shuffled, plane), agreed)
     assert [row.files for row in report.manifest.rows] == [SLICES] * 9
     assert report.manifest.read == report.manifest.used == 9 * SLICES
