@@ -58,6 +58,7 @@ ALLOWED: Mapping[str, bytes | None] = MappingProxyType(
         "SOPClassUID": _UID,
         "Modality": _CODES,
         "SamplesPerPixel": None,
+        "PlanarConfiguration": None,
         "PhotometricInterpretation": _CODES,
         "NumberOfFrames": _WHOLE,
         "Rows": None,
