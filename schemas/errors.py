@@ -15,6 +15,7 @@ FederationError
 │   ├── BudgetExceeded
 │   └── SelfTestFailed               the privacy mechanism does not do what it claims here
 ├── PeerRefused             exit 6   another party's message or absence
+│   ├── ArchiveRefused               a PACS or DICOMweb that is silent, refuses, or breaks off
 │   ├── EnvelopeRefused              signature, sender, run, plan, round or replay
 │   ├── ArraysRefused                names, shapes, dtypes, length or non-finite values
 │   ├── QuorumLost
@@ -121,6 +122,10 @@ class PeerRefused(FederationError):
     """A message of another party was refused, or did not come."""
 
     exit_status = 6
+
+
+class ArchiveRefused(PeerRefused):
+    """The hospital's archive is silent, refuses, or does not keep to its protocol."""
 
 
 class EnvelopeRefused(PeerRefused):

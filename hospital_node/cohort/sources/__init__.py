@@ -1,0 +1,5 @@
+"""Where images come from: a folder, a PACS, or DICOMweb, each as a folder that ingest reads."""
+
+from hospital_node.cohort.sources.folder import folder_files
+
+__all__ = ["folder_files"]
