@@ -1,12 +1,13 @@
 """A hospital's home directory: what stands where, and how it comes into being.
 
-node.toml        site name; written once
+node.toml        site name, and where the hospital's archive is
 policy.toml      what this hospital allows
-keys/            signing and pseudonym keys, mode 0600
+keys/            signing and pseudonym keys, and the archive's token, mode 0600
 membership.json  the federation that this hospital joined, by its root key
 plans/           approved plans, by digest
 frozen/          the arrays that plans do not train, by digest
 cohort/          images and manifests
+spool/           what was fetched from an archive and is not ingested yet
 ledger.sqlite    the privacy account
 journal/         the audit log
 replies/         every reply that left, by request
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from hospital_node.cohort.sources.settings import DicomWeb, Pacs
 from schemas.base import Record
 from schemas.errors import HomeRefused, InputRefused
 from schemas.files import read_private, write_durably
@@ -37,6 +39,10 @@ class NodeConfig(Record):
     """The settings of a node."""
 
     site: SiteName
+    pacs: Pacs | None = None
+    """The hospital's archive, by C-FIND and C-MOVE."""
+    dicomweb: DicomWeb | None = None
+    """The hospital's archive, by DICOMweb."""
 
 
 class Membership(Record):
@@ -93,6 +99,16 @@ class NodeHome:
     def cohort(self) -> Path:
         """The cohort store."""
         return self.root / "cohort"
+
+    @property
+    def spool(self) -> Path:
+        """What was fetched and is not ingested yet."""
+        return self.root / "spool"
+
+    @property
+    def web_secret(self) -> Path:
+        """The token, or name and password, for DICOMweb."""
+        return self.root / "keys" / "dicomweb"
 
     @property
     def ledger(self) -> Path:
@@ -178,3 +194,12 @@ def load_pseudonym_key(home: NodeHome) -> bytes:
         )
         raise HomeRefused(message, next_step="restore it from a backup")
     return key
+
+
+def load_web_secret(home: NodeHome) -> bytes:
+    """Read the token, or name and password, for DICOMweb.
+
+    Raises:
+        HomeRefused: missing, or readable by others.
+    """
+    return read_private(home.web_secret)

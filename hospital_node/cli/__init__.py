@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from hospital_node.cli import audit, budget, cohort, init, model, policy, withdraw
+from hospital_node.cli import audit, budget, cohort, ingest, init, model, policy, withdraw
 from schemas.command_line import run
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("init")(init.init)
+cohort.app.command("ingest")(ingest.ingest_cohort)
 cohort.app.command("withdraw")(withdraw.withdraw_patients)
 app.add_typer(cohort.app, name="cohort")
 app.add_typer(policy.app, name="policy")

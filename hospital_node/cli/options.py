@@ -5,6 +5,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from schemas.contract import DataContract
 from schemas.errors import InputRefused
 from schemas.plan import TrainingPlan
 
@@ -17,6 +18,9 @@ Home: TypeAlias = Annotated[
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 PlanFile: TypeAlias = Annotated[
     Path, typer.Argument(metavar="PLAN", help="The plan's TOML file, pinned by init-weights.")
+]
+ContractFile: TypeAlias = Annotated[
+    Path, typer.Option("--contract", metavar="FILE", help="The data contract's TOML file.")
 ]
 Approver: TypeAlias = Annotated[
     str, typer.Option("--approver", help="Name and role of the person who decides.")
@@ -44,4 +48,17 @@ def read_plan(path: Path) -> TrainingPlan:
         return TrainingPlan.from_toml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         message = f"plan refused: {path.name} cannot be read"
+        raise InputRefused(message, next_step="check the file's name and its permissions") from None
+
+
+def read_contract(path: Path) -> DataContract:
+    """Read a contract that a person names.
+
+    Raises:
+        InputRefused: the file cannot be read, or is no contract.
+    """
+    try:
+        return DataContract.from_toml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        message = f"contract refused: {path.name} cannot be read"
         raise InputRefused(message, next_step="check the file's name and its permissions") from None

@@ -62,6 +62,16 @@ class CohortWithdrawn(Record):
     """Contracts whose cohort no longer conforms without them."""
 
 
+class ImagesFetched(Record):
+    """Images came from the hospital's archive to this node's disk; counts stay at the site."""
+
+    kind: Literal["images-fetched"] = "images-fetched"
+    source: Literal["pacs", "dicomweb"]
+    contract: Digest
+    complete: bool
+    """Everything that was asked for was listed and came."""
+
+
 class PlanApproved(Record):
     """A named person at this hospital approved a plan."""
 
@@ -302,6 +312,7 @@ Facts: TypeAlias = Annotated[
     | Enrolled
     | CohortIngested
     | CohortWithdrawn
+    | ImagesFetched
     | PlanApproved
     | LimitSet
     | RunOpened

@@ -13,8 +13,9 @@ from typing import TypeAlias
 import requests
 from dicomweb_client.api import DICOMwebClient
 
-from hospital_node.cohort.sources.fetching import MAX_LISTED, Query, fetched_from
+from hospital_node.cohort.sources.fetching import MAX_LISTED, fetched_from
 from hospital_node.cohort.sources.inbox import Inbox, Instance
+from hospital_node.cohort.sources.query import Query
 from hospital_node.cohort.sources.settings import DicomWeb
 from hospital_node.cohort.sources.source import Fetched, Progress
 from hospital_node.cohort.sources.spool import Spool

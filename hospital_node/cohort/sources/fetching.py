@@ -10,59 +10,23 @@
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import Protocol
 
-from hospital_node.cohort.labels import Label
 from hospital_node.cohort.sources.inbox import Inbox, Instance
+from hospital_node.cohort.sources.query import Query
 from hospital_node.cohort.sources.source import Fetched, Progress
 from hospital_node.cohort.sources.spool import Spool
-from schemas.contract import DataContract
-from schemas.errors import ArchiveRefused, LabelsRefused, SourceEmpty
+from schemas.errors import ArchiveRefused, SourceEmpty
 
-__all__ = ["Archive", "Query", "fetched_from"]
+__all__ = ["MAX_LISTED", "Archive", "fetched_from"]
 
 MAX_LISTED = 200_000
 """Objects of one patient: an archive that lists more is broken."""
 _UID = re.compile(r"[0-9][0-9.]{0,63}")
-_PLAIN = re.compile(r"[^\x00-\x1f\\*?\x7f]{1,64}")
-"""PatientID without what an archive reads as a pattern or several values (PS3.4 C.2.2.2)."""
 _ATTEMPTS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What the contract and the labels table ask for."""
-
-    patients: tuple[str, ...] = field(repr=False)
-    labelled: frozenset[str] = field(repr=False)
-    modalities: tuple[str, ...]
-    sop_classes: tuple[str, ...]
-
-    @classmethod
-    def of(cls, table: Mapping[str, Label], contract: DataContract) -> "Query":
-        """Ask for the labelled images.
-
-        Raises:
-            LabelsRefused: a patient's identifier that an archive would read as a pattern.
-        """
-        patients = sorted({one.patient for one in table.values()})
-        odd = sum(_PLAIN.fullmatch(one) is None for one in patients)
-        if odd:
-            message = (
-                f"labels table refused: {odd} values of patient_id that an archive cannot be asked "
-                "for; 1 to 64 characters without * ? \\ are allowed"
-            )
-            raise LabelsRefused(message, next_step="mend them, or ingest from a folder")
-        return cls(
-            tuple(patients),
-            frozenset(table),
-            contract.image.modalities,
-            contract.image.sop_classes,
-        )
 
 
 class Archive(Protocol):

@@ -8,6 +8,7 @@
 """
 
 import logging
+import math
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -82,6 +83,9 @@ class _Guarded(socket.socket):
         """Return some bytes; none when the peer closed."""
         if self.left <= 0 or time.monotonic() > self.end:
             raise TimeoutError
+        # A peer's second small write waits for our word about the first, which waits for company.
+        if hasattr(socket, "TCP_QUICKACK"):
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         content = super().recv(bufsize, flags)
         self.left -= len(content)
         return content
@@ -93,7 +97,7 @@ class Sockets:
 
     settings: Pacs
     addresses: frozenset[str] | None = None
-    """From where a peer may come; None: we called it."""
+    """From where a peer may come; None: we called it, and a watch bounds the wait."""
     _open: list[_Guarded] = field(default_factory=list)
 
     def guard(self, event: Event) -> None:
@@ -103,7 +107,9 @@ class Sockets:
             return  # closed again
         guarded = _Guarded(fileno=bare.socket.detach())
         guarded.settimeout(self.settings.timeout_s)
-        guarded.stall_s = self.settings.stall_s
+        # A message is two small writes; without it the second waits for the peer's late word.
+        guarded.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        guarded.stall_s = self.settings.stall_s if self.addresses else math.inf
         if self.addresses is None or _plain(_peer(event)) in self.addresses:
             guarded.renew()
         bare.socket = guarded

@@ -1,0 +1,101 @@
+"""The pages on where images come from, typed command by command; the archive is a real one."""
+
+from pathlib import Path
+
+import pytest
+
+import hospital_node.cli
+from hospital_node.cohort.sources.settings import DicomWeb, Pacs
+from hospital_node.config import NodeConfig, NodeHome
+from schemas.base import Record
+from schemas.command_line import run
+from tests.docs.pages import DOCS, blocks, commands, rows
+from tests.docs.test_quickstart import write_hospital
+from tests.hospital_node.cohort.sources.orthanc import PASSWORD, USER, Orthanc, running
+
+PAGES = DOCS / "operations"
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the pages name: an export, its labels and a contract."""
+    monkeypatch.chdir(tmp_path)
+    write_hospital(Path("export"), 5)
+    Path("labels.csv").write_bytes(Path("export/labels.csv").read_bytes())
+    (contract,) = blocks(DOCS / "data-contract.md", "toml")
+    Path("lesions.contract.toml").write_text(contract)
+    return tmp_path
+
+
+def typed(page: Path) -> None:
+    for words in commands(page):
+        assert run(hospital_node.cli.app, words[1:]) == 0, words
+
+
+def pixels() -> list[bytes]:
+    return [path.read_bytes() for path in Path("nodes/north/cohort").glob("*/pixels.npy")]
+
+
+def test_the_commands_of_the_folder_page_do_what_it_says(workplace: Path) -> None:
+    typed(PAGES / "folder.md")
+    assert len(pixels()) == 1
+    typed(PAGES / "index.md")
+    assert not list((workplace / "nodes" / "north").glob("spool/*"))
+
+
+def test_the_shown_settings_are_read_and_every_key_is_listed() -> None:
+    for name, kind in (("pacs", Pacs), ("dicomweb", DicomWeb)):
+        page = PAGES / f"{name}.md"
+        (shown,) = blocks(page, "toml")
+        assert isinstance(getattr(NodeConfig.from_toml(shown), name), kind)
+        listed = {
+            cells[0].strip("`"): cells[1]
+            for _, cells in rows(page)
+            if cells[0].startswith("`") and len(cells) == 3
+        }
+        assert listed == defaults(kind)
+
+
+def defaults(kind: type[Record]) -> dict[str, str]:
+    found = {}
+    for name, one in kind.model_fields.items():
+        value = one.default
+        shown = {str: f'`"{value}"`', tuple: "`[]`", type(None): "none"}.get(type(value))
+        found[name] = "needed" if one.is_required() else shown or f"`{value}`"
+    return found
+
+
+@pytest.mark.parametrize("name", ["pacs", "dicomweb"])
+def test_the_commands_of_an_archives_page_do_what_it_says(workplace: Path, name: str) -> None:
+    typed(PAGES / "folder.md")
+    expected = pixels()
+    with running(workplace / "archive") as archive:
+        archive.hold(Path("export/dicom"))
+        home = NodeHome(Path("nodes/north"))
+        home.config.write_text(settings(name, archive))
+        home.web_secret.write_text(f"{USER}:{PASSWORD}")
+        home.web_secret.chmod(0o600)
+        for stored in home.cohort.glob("*/*"):
+            stored.unlink()
+        for stored in home.cohort.glob("*"):
+            stored.rmdir()
+        typed(PAGES / f"{name}.md")
+    assert pixels() == expected
+
+
+def settings(name: str, archive: Orthanc) -> str:
+    """Return the page's own settings, with the machines of this test."""
+    (shown,) = blocks(PAGES / f"{name}.md", "toml")
+    for place, value in {
+        "pacs.hospital.example/dicom-web": f"127.0.0.1:{archive.web_port}/dicom-web",
+        "pacs.hospital.example": "127.0.0.1",
+        "https://": "http://",
+        'authority = "hospital-ca.pem"\n': "",
+        "port = 104": f"port = {archive.dicom_port}",
+        "listen_port = 11112": f"listen_port = {archive.node_port}",
+        "10.1.2.3": "127.0.0.1",
+        "ARCHIVE": "ORTHANC",
+        "CONSILIUM": "NODE",
+    }.items():
+        shown = shown.replace(place, value)
+    return shown
