@@ -75,8 +75,24 @@ class Associations:
         if not association.is_established:
             sockets.close()
             raise _unreached(association)
+        _hold_answers(association)
         self._open[model] = (association, sockets)
         return association, sockets
+
+
+def _hold_answers(association: Association) -> None:
+    """Keep the library's own loop from taking answers to our questions.
+
+    pynetdicom 3.0.4 pauses that loop while a question is open, and takes it for paused while it is
+    still waking up from the question before: then it takes an answer for a request of the peer, and
+    drops it. We never serve requests on an association that we opened, so it has nothing to take.
+    """
+    take = association.dimse.get_msg
+
+    def take_when_asked(block: bool = False) -> object:  # noqa: FBT001, FBT002 - the library's own
+        return take(block=True) if block else (None, None)
+
+    association.dimse.get_msg = take_when_asked  # type: ignore[method-assign, assignment]
 
 
 @contextmanager
@@ -90,7 +106,7 @@ def _watching(count: Callable[[], int], stall_s: float, sockets: Sockets) -> Ite
             if count() != seen:
                 seen, since = count(), monotonic()
             elif monotonic() - since > stall_s:
-                sockets.close()
+                sockets.cut()
                 return
 
     thread = threading.Thread(target=watch, daemon=True)

@@ -32,6 +32,7 @@ from pydicom.uid import (
     RLELossless,
 )
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 
@@ -59,6 +60,8 @@ SYNTAXES = (
 """What may be received: an archive sends a compressed image as it is stored."""
 _VERIFICATION = "1.2.840.10008.1.1"
 ASSOCIATIONS = 4
+_END_S = 5.0
+"""For the threads of all connections to end in."""
 _PDU_BYTES = 2**17
 _MESSAGE_BYTES = MAX_OBJECT_BYTES + 2**20
 _SUCCESS, _NOT_WANTED, _NO_ROOM = 0x0000, 0xA900, 0xA700
@@ -98,7 +101,7 @@ class Sockets:
     settings: Pacs
     addresses: frozenset[str] | None = None
     """From where a peer may come; None: we called it, and a watch bounds the wait."""
-    _open: list[_Guarded] = field(default_factory=list)
+    _open: list[tuple[_Guarded, Association]] = field(default_factory=list)
 
     def guard(self, event: Event) -> None:
         """Guard a connection before its first byte is read (EVT_CONN_OPEN)."""
@@ -113,13 +116,24 @@ class Sockets:
         if self.addresses is None or _plain(_peer(event)) in self.addresses:
             guarded.renew()
         bare.socket = guarded
-        self._open.append(guarded)
+        self._open.append((guarded, event.assoc))
 
-    def close(self) -> None:
+    def cut(self) -> None:
         """Break every connection, whoever waits on it."""
-        for one in self._open:
+        for one, _ in self._open:
             with suppress(OSError):  # it was closed before
                 one.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Break every connection, and release it when nobody uses it any more."""
+        self.cut()
+        end = time.monotonic() + _END_S
+        for one, association in self._open:
+            for thread in (association, association.dul):
+                if thread.is_alive():
+                    thread.join(max(0.0, end - time.monotonic()))
+            one.close()
+        self._open.clear()
 
 
 def renew(event: Event) -> None:
@@ -176,8 +190,9 @@ def storage_port(settings: Pacs, sop_classes: Sequence[str], inbox: Inbox) -> It
     try:
         yield
     finally:
-        sockets.close()
+        sockets.cut()
         entity.shutdown()
+        sockets.close()
 
 
 def _stored(event: Event, inbox: Inbox) -> int:
