@@ -65,11 +65,12 @@ def defaults(kind: type[Record]) -> dict[str, str]:
     return found
 
 
+@pytest.mark.usefixtures("workplace")
 @pytest.mark.parametrize("name", ["pacs", "dicomweb"])
-def test_the_commands_of_an_archives_page_do_what_it_says(workplace: Path, name: str) -> None:
+def test_the_commands_of_an_archives_page_do_what_it_says(name: str) -> None:
     typed(PAGES / "folder.md")
     expected = pixels()
-    with running(workplace / "archive") as archive:
+    with running() as archive:
         archive.hold(Path("export/dicom"))
         home = NodeHome(Path("nodes/north"))
         home.config.write_text(settings(name, archive))

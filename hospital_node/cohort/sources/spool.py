@@ -15,7 +15,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.files import make_folder, sync_folder
+from schemas.files import make_folder
 from schemas.names import Digest
 
 __all__ = ["Spool", "spool_of", "spools"]
@@ -53,11 +53,10 @@ class Spool:
         return Path(path)
 
     def keep(self, arrived: Path, instance: str) -> None:
-        """Put a file on disk and give it its name."""
+        """Put a file on disk and give it its name; a name that a power cut takes is fetched anew."""
         with arrived.open("rb") as file:
             os.fsync(file.fileno())
         arrived.replace(self._path(instance))
-        sync_folder(self.objects)
 
     def retain(self, instances: Iterable[str]) -> None:
         """Remove every object but these: what is no longer asked for is not ingested."""

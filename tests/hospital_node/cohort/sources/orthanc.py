@@ -9,6 +9,7 @@ import json
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +23,7 @@ import pytest
 PLUGINS = Path("/usr/share/orthanc/plugins")
 USER, PASSWORD = "node", "invented-password"
 START_S = 60.0
+MEMORY = Path("/dev/shm")  # noqa: S108 - an archive makes a folder for each object
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +84,20 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def running(folder: Path, certificate: Path | None = None) -> Iterator[Orthanc]:
-    """Start an empty archive in a folder; stop it afterwards."""
+def running(certificate: Path | None = None) -> Iterator[Orthanc]:
+    """Start an empty archive; stop it and forget it afterwards."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        with _started(Path(folder), certificate) as archive:
+            yield archive
+
+
+@contextmanager
+def _started(folder: Path, certificate: Path | None) -> Iterator[Orthanc]:
     program = shutil.which("Orthanc")
     if program is None or not (PLUGINS / "libOrthancDicomWeb.so").exists():
         pytest.skip("Orthanc and its DICOMweb plug-in are not installed (orthanc-dicomweb)")
     web, dicom, node = free_ports(3)
     archive = Orthanc(web, dicom, node, "https" if certificate else "http")
-    folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "Name": "tests",
         "StorageDirectory": str(folder / "storage"),

@@ -29,7 +29,7 @@ class Hospital:
 @pytest.fixture(scope="module")
 def hospital(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
     export, folder = shared_data / "chest-xray" / SITE, tmp_path_factory.mktemp("hospital")
-    with running(folder / "archive") as archive:
+    with running() as archive:
         assert archive.hold(export / "dicom") == 243
         home = made(folder / "folder")
         assert ingest(home, "--contract", CONTRACT, "--source", export / "dicom") == 0
