@@ -53,7 +53,7 @@ class Spool:
         return Path(path)
 
     def keep(self, arrived: Path, instance: str) -> None:
-        """Put a file on disk and give it its name; a name that a power cut takes is fetched anew."""
+        """Put a file on disk and give it its name; one that a power cut takes is fetched anew."""
         with arrived.open("rb") as file:
             os.fsync(file.fileno())
         arrived.replace(self._path(instance))

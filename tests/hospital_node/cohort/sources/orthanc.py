@@ -86,9 +86,11 @@ def free_ports(count: int) -> list[int]:
 @contextmanager
 def running(certificate: Path | None = None) -> Iterator[Orthanc]:
     """Start an empty archive; stop it and forget it afterwards."""
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        with _started(Path(folder), certificate) as archive:
-            yield archive
+    with (
+        tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder,
+        _started(Path(folder), certificate) as archive,
+    ):
+        yield archive
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.fileset import FileSet
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
@@ -166,18 +165,30 @@ def test_an_archive_without_files_is_refused(tmp_path: Path) -> None:
 
 def medium(folder: Path) -> Path:
     """Write twelve images as a medium with its DICOMDIR, and their labels beside it."""
-    files = FileSet()
     for number in range(12):
-        dataset = image(number, patient=f"P{number:03d}", StudyInstanceUID=UID(f"1.2.{number}"))
-        dataset.SeriesInstanceUID = UID(f"1.3.{number}")
-        dataset.SeriesNumber = dataset.InstanceNumber = 1
-        dataset.StudyID = "1"
-        dataset.StudyDate, dataset.StudyTime, dataset.AccessionNumber = "20200101", "120000", ""
-        write(dataset, folder.parent / "loose" / str(number))
-        files.add(folder.parent / "loose" / str(number))
-    files.write(folder)
+        write(image(number, patient=f"P{number:03d}"), folder / "IMAGES" / f"IM{number:04d}")
     write_labels(folder / "labels.csv", [label(n, f"P{n:03d}", str(n % 2)) for n in range(12)])
-    return folder / "DICOMDIR"
+    return listing(folder / "DICOMDIR", *(("IMAGES", f"IM{number:04d}") for number in range(12)))
+
+
+def listing(path: Path, *identifiers: tuple[str, ...]) -> Path:
+    """Write a DICOMDIR that lists these files."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
+    dataset.DirectoryRecordSequence = Sequence(record(one) for one in identifiers)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def record(identifier: tuple[str, ...]) -> Dataset:
+    dataset = Dataset()
+    dataset.DirectoryRecordType = "IMAGE"
+    dataset.add_new("ReferencedFileID", "LO", list(identifier))  # CS would not hold them all
+    return dataset
 
 
 def test_a_medium_gives_the_files_that_its_directory_lists_and_no_others(tmp_path: Path) -> None:
@@ -203,22 +214,6 @@ def test_a_listed_file_that_is_not_there_is_counted(tmp_path: Path) -> None:
         fetched(directory, tmp_path / "spool")
 
 
-def listing(path: Path, *identifier: str) -> Path:
-    """Write a DICOMDIR that lists one file."""
-    record = Dataset()
-    record.DirectoryRecordType = "IMAGE"
-    record.add_new("ReferencedFileID", "LO", list(identifier))  # CS would not hold them
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
-    dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
-    dataset.DirectoryRecordSequence = Sequence([record])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    dataset.save_as(path, enforce_file_format=True)
-    return path
-
-
 @pytest.mark.parametrize(
     "identifier", [("..", "SECRET"), ("A", "..", "..", "SECRET"), ("/SECRET",), ("A/B",), (".",)]
 )
@@ -227,13 +222,13 @@ def test_a_directory_cannot_name_a_file_elsewhere(
 ) -> None:
     (tmp_path / "SECRET").write_bytes(b"another's")
     with pytest.raises(InputRefused, match="in a way that the standard does not allow"):
-        fetched(listing(tmp_path / "disc" / "DICOMDIR", *identifier), tmp_path / "spool")
+        fetched(listing(tmp_path / "disc" / "DICOMDIR", identifier), tmp_path / "spool")
 
 
 def test_a_directory_cannot_lead_out_over_a_link(tmp_path: Path) -> None:
     (tmp_path / "away").mkdir()
     (tmp_path / "away" / "SECRET").write_bytes(b"another's")
-    directory = listing(tmp_path / "disc" / "DICOMDIR", "A", "SECRET")
+    directory = listing(tmp_path / "disc" / "DICOMDIR", ("A", "SECRET"))
     (tmp_path / "disc" / "A").symlink_to(tmp_path / "away")
     with pytest.raises(InputRefused, match="1 of 1 files that it lists are not there"):
         fetched(directory, tmp_path / "spool")
