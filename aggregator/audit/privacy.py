@@ -83,8 +83,19 @@ def _patient_level(
         "results. Beside it: privacy loss distributions (PLD), tighter, if the sequence of "
         "releases was fixed beforehand.",
         visibility=_VISIBILITY,
-        outside=_OUTSIDE,
+        outside=_outside(plan),
     )
+
+
+def _outside(plan: TrainingPlan) -> tuple[str, ...]:
+    """Add to what is always outside what a plan brought with it."""
+    if plan.initial.pretrained is None:
+        return _OUTSIDE
+    weights = (
+        f"pretrained weights: the plan starts from the file {plan.initial.pretrained}; what it "
+        "tells of the patients whom it was made from is taken as public"
+    )
+    return (*_OUTSIDE, weights)
 
 
 def _meaning(rows: Sequence[SiteSpend]) -> str:

@@ -166,6 +166,16 @@ def test_a_plan_without_privacy_fails_and_has_no_epsilon() -> None:
     assert "No differential privacy" in made.privacy.summary
 
 
+def test_pretrained_weights_stand_outside_the_guarantee_by_digest(private: Report) -> None:
+    plan = plans.private_plan()
+    brought = digest_of(b"weights")
+    initial = plan.initial.model_copy(update={"pretrained": brought})
+    log = runs.Log(plan.model_copy(update={"initial": initial}))
+    log.begin()
+    (line,) = set(reported(log).privacy.outside) - set(private.privacy.outside)
+    assert line.startswith(f"pretrained weights: the plan starts from the file {brought};")
+
+
 def test_a_run_without_any_round_has_nothing_to_show_and_says_so() -> None:
     made = reported(runs.empty_run())
     assert (made.rounds, made.judgements, made.releases, made.accepted) == ((), (), (), None)
