@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from deployment.cli import demo, export, init_weights, rehearse, run
+from deployment.cli import contract, demo, export, init_weights, rehearse, run
 from schemas.command_line import run as run_command
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("init-weights")(init_weights.init_weights)
+app.add_typer(contract.app, name="contract")
 app.command("rehearse")(rehearse.rehearse)
 app.command("run")(run.run)
 app.command("demo")(demo.demo)

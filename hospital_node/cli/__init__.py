@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from hospital_node.cli import audit, budget, cohort, ingest, init, model, policy, withdraw
+from hospital_node.cli import audit, budget, cohort, ingest, init, model, policy, review, withdraw
 from schemas.command_line import run
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.command("init")(init.init)
 cohort.app.command("ingest")(ingest.ingest_cohort)
+cohort.app.command("review")(review.review)
 cohort.app.command("withdraw")(withdraw.withdraw_patients)
 app.add_typer(cohort.app, name="cohort")
 app.add_typer(policy.app, name="policy")

@@ -3,29 +3,57 @@
 All that is printed here stays at the hospital.
 """
 
+from enum import StrEnum
+from typing import Annotated
+
 import typer
 
 from hospital_node.cli.options import ContractFile, Home, Json, read_contract
 from hospital_node.cli.summary import say_cohort, summary
+from hospital_node.cohort.contract_checks import conforms
 from hospital_node.cohort.sources.spool import spools
 from hospital_node.cohort.store import open_cohort, stored_contracts
 from hospital_node.config import NodeHome, load_config
 from hospital_node.node import opened
-from schemas.command_line import say_json
+from schemas.command_line import say_json, say_refusal
+from schemas.errors import CohortRefused
 
 app = typer.Typer(help="The cohort: DICOM in, the contract checked, nobody identifiable.")
 
 
+class Format(StrEnum):
+    """How findings are shown."""
+
+    text = "text"
+    json = "json"
+
+
 @app.command("check")
-def check(*, home: Home, contract: ContractFile, json: Json = False) -> None:
+def check(
+    *,
+    home: Home,
+    contract: ContractFile,
+    form: Annotated[Format, typer.Option("--format", help="For people or for programs.")] = (
+        Format.text
+    ),
+) -> None:
     """Verify that the stored cohort is what was ingested, and show what its checks noticed.
 
-    Example: hospital-node cohort check --home DIR --contract FILE
+    Ends with 0 when it conforms, with 1 when it does not, is not what was ingested, or none is
+    stored, and with 2 when the contract cannot be read.
+
+    Example: hospital-node cohort check --home DIR --contract FILE --format json
     """
     paths, agreed = NodeHome(home), read_contract(contract)
     load_config(paths)
-    cohort = open_cohort(paths.cohort, agreed.digest)
-    say_cohort(agreed, cohort.manifest, cohort.findings, json=json)
+    try:
+        cohort = open_cohort(paths.cohort, agreed.digest)
+    except CohortRefused as refusal:
+        say_refusal(refusal)
+        raise typer.Exit(1) from None
+    say_cohort(agreed, cohort.manifest, cohort.findings, json=form is Format.json)
+    if not conforms(cohort.findings):
+        raise typer.Exit(1)
 
 
 @app.command("show")

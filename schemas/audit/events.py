@@ -72,6 +72,15 @@ class ImagesFetched(Record):
     """Everything that was asked for was listed and came."""
 
 
+class ImageReviewed(Record):
+    """A named person looked at a quarantined image; which one stays in the private part."""
+
+    kind: Literal["image-reviewed"] = "image-reviewed"
+    contract: Digest
+    verdict: Literal["use", "refuse"]
+    approver: Text
+
+
 class PlanApproved(Record):
     """A named person at this hospital approved a plan."""
 
@@ -313,6 +322,7 @@ Facts: TypeAlias = Annotated[
     | CohortIngested
     | CohortWithdrawn
     | ImagesFetched
+    | ImageReviewed
     | PlanApproved
     | LimitSet
     | RunOpened
