@@ -36,8 +36,8 @@ from aggregator.run_state import AcceptedModel, Phase, RunState, StateFile
 from aggregator.vectors import Vectors
 from schemas.audit.events import CheckpointStored, Facts, Quarantined, RoundMoved, VerdictGiven
 from schemas.checkpoint import CheckpointManifest, Source
-from schemas.errors import CheckpointDamaged, EnvelopeRefused, QuorumLost
-from schemas.names import SiteName, digest_of
+from schemas.errors import CheckpointDamaged, QuorumLost
+from schemas.names import SiteName
 from schemas.plan import TrainingPlan
 from schemas.update import Request, Update
 from schemas.wire.envelope import opened
@@ -172,7 +172,7 @@ def _screen(run: Run, state: RunState) -> RunState:
             )
         )
     sources = tuple(
-        Source(site=site, update=_spooled(run, spool, site).arrays, weight=declared.weight)
+        Source(site=site, update=spooled(run, spool, site).arrays, weight=declared.weight)
         for site in spool.sites()
         if site not in faults and (declared := run.plan.site(site)) is not None
     )
@@ -181,38 +181,7 @@ def _screen(run: Run, state: RunState) -> RunState:
     return state.model_copy(update={"phase": "screened", "sources": sources})
 
 
-def taken_up(run: Run, state: RunState) -> RunState:
-    """Return the state to go on from after a crash.
-
-    Updates that the spool lost or holds otherwise than signed are dropped, and sites without one
-    are asked again; a site that answered before answers with the same bytes.
-    """
-    if state.phase not in {"opened", "collected", "screened"}:
-        return state
-    spool = run.spool
-    whole = {site for site in spool.sites() if _is_whole(run, state, site)}
-    for site in set(spool.sites()) - whole:
-        spool.drop(site)
-    sources = {one.site for one in state.sources}
-    if state.phase == "opened" or (state.phase == "screened" and sources <= whole):
-        return state
-    again = state.model_copy(update={"phase": "opened", "sources": ()})
-    return moved(run, state, again)
-
-
-def _is_whole(run: Run, state: RunState, site: SiteName) -> bool:
-    """Say whether a spooled update is the one that its site signed for this round."""
-    spool = run.spool
-    try:
-        update = _spooled(run, spool, site)
-        if (update.run, update.round) != (state.run, state.round):
-            return False
-        return update.arrays == digest_of(spool.body(site))
-    except (EnvelopeRefused, CheckpointDamaged, OSError, ValueError):
-        return False
-
-
-def _spooled(run: Run, spool: Spool, site: SiteName) -> Update:
+def spooled(run: Run, spool: Spool, site: SiteName) -> Update:
     """Return a site's signed word about what it spooled.
 
     Raises:

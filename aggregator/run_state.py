@@ -100,12 +100,24 @@ class StateFile:
         Raises:
             IntegrityLost: the file holds something else than states.
         """
+        return self._state(1)
+
+    def before_last(self) -> RunState | None:
+        """Return the state before the present one; None where there is none.
+
+        Raises:
+            IntegrityLost: the file holds something else than states.
+        """
+        return self._state(2)
+
+    def _state(self, place: int) -> RunState | None:
+        """Return a state by its place from the end."""
         if not self._path.exists():
             return None
-        whole, _, _ = self._path.read_bytes().rpartition(b"\n")
-        if not whole:
+        lines = self._path.read_bytes().split(b"\n")[:-1]
+        if len(lines) < place:
             return None
-        return RunState.from_stored(whole.rpartition(b"\n")[2], what="the run's last saved state")
+        return RunState.from_stored(lines[-place], what="the run's last saved state")
 
     def save(self, state: RunState) -> None:
         """Append a state; it is on disk when this returns."""

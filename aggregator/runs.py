@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from aggregator.checkpoints.registry import Run as RunEntry
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
-from aggregator.rounds import Run, conducted, is_over, taken_up
+from aggregator.recovery import taken_up
+from aggregator.rounds import Run, conducted, is_over
 from aggregator.run_state import AcceptedModel, RunState, ServerArrays, StateFile
 from aggregator.vectors import Vectors
 from schemas.audit.events import Facts, RunClosed, RunOpened

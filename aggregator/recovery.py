@@ -1,0 +1,52 @@
+"""Taking a run up after a crash, from the last state that was saved.
+
+* An edge that the crash kept out of the journal is written there now: each is there once.
+* What the spool lost, or holds otherwise than its site signed, is dropped and asked for again; a
+  site that answered before answers with the same bytes.
+"""
+
+from aggregator.rounds import Run, moved, spooled
+from aggregator.run_state import RunState
+from schemas.audit.events import RoundMoved
+from schemas.audit.journal import read_facts
+from schemas.errors import CheckpointDamaged, EnvelopeRefused
+from schemas.names import SiteName, digest_of
+
+
+def taken_up(run: Run, state: RunState) -> RunState:
+    """Return the state to go on from."""
+    _note_last_edge(run, state)
+    if state.phase not in {"opened", "collected", "screened"}:
+        return state
+    spool = run.spool
+    whole = {site for site in spool.sites() if _is_whole(run, state, site)}
+    for site in set(spool.sites()) - whole:
+        spool.drop(site)
+    sources = {one.site for one in state.sources}
+    if state.phase == "opened" or (state.phase == "screened" and sources <= whole):
+        return state
+    again = state.model_copy(update={"phase": "opened", "sources": ()})
+    return moved(run, state, again)
+
+
+def _note_last_edge(run: Run, state: RunState) -> None:
+    """Write the edge to the saved state to the journal, if a crash came between the two."""
+    before = run.states.before_last()
+    if before is None:
+        return
+    edge = RoundMoved(run=state.run, round=state.round, source=before.phase, target=state.phase)
+    noted = read_facts(run.federation.home.journal, RoundMoved)
+    last = [one for one in noted if isinstance(one, RoundMoved) and one.run == state.run][-1:]
+    if last != [edge]:
+        run.note(edge)
+
+
+def _is_whole(run: Run, state: RunState, site: SiteName) -> bool:
+    """Say whether a spooled update is the one that its site signed for this round."""
+    try:
+        update = spooled(run, run.spool, site)
+        if (update.run, update.round) != (state.run, state.round):
+            return False
+        return update.arrays == digest_of(run.spool.body(site))
+    except (EnvelopeRefused, CheckpointDamaged, OSError, ValueError):
+        return False
