@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from deployment.cli import contract, demo, export, init_weights, rehearse, run
+from deployment.cli import contract, demo, export, init_weights, rehearse, run, simulate
 from schemas.command_line import run as run_command
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command("rehearse")(rehearse.rehearse)
 app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("export")(export.export)
+app.command("simulate")(simulate.simulate)
 
 
 def main() -> None:
