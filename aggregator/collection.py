@@ -11,6 +11,7 @@
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,11 @@ from aggregator.aggregation.spool import Spool
 from aggregator.aggregation.variates import variate_rounds
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
-from aggregator.gates.update_gate import faults_alone, faults_of_evaluation
+from aggregator.gates.update_gate import (
+    faults_alone,
+    faults_of_binding,
+    faults_of_evaluation,
+)
 from aggregator.heads import signed_by
 from aggregator.run_state import RunState, SiteHistogram
 from schemas.audit.events import (
@@ -36,7 +41,6 @@ from schemas.files import write_durably
 from schemas.names import Digest, SiteName, digest_of
 from schemas.plan import TrainingPlan
 from schemas.update import (
-    Binding,
     EvaluateRequest,
     Evaluation,
     Refusal,
@@ -95,15 +99,25 @@ def evaluate_request(
 
 
 def collect_updates(asking: Asking, spool: Spool, *, body: bytes) -> None:
-    """Ask for updates and spool the usable ones; sites spooled already are not asked again."""
+    """Ask for updates and spool the usable ones; sites spooled already are not asked again.
+
+    One update is written while the next one comes in.
+    """
     spooled = spool.sites()
     missing = [site for site in asking.request.participants if site not in spooled]
     if not missing:
         return
-    for site, reply in _replies(asking, missing, body):
-        found = _checked(asking, site, reply, Update)
-        if isinstance(found, Update):
-            spool.put(site, found, reply.envelope, reply.body)
+    with ThreadPoolExecutor(1) as writer:
+        written: Future[None] | None = None
+        for site, reply in _replies(asking, missing, body):
+            found = _checked(asking, site, reply, Update)
+            if written is not None:
+                written.result()
+                written = None
+            if isinstance(found, Update):
+                written = writer.submit(spool.put, site, found, reply.envelope, reply.body)
+        if written is not None:
+            written.result()
 
 
 def collect_histograms(asking: Asking, *, body: bytes) -> tuple[SiteHistogram, ...]:
@@ -149,6 +163,9 @@ def _checked(
     except EnvelopeRefused as error:
         _quarantine(asking, site, "envelope", error.message)
         return None
+    for fault in faults_of_binding(found, request):
+        _quarantine(asking, site, fault.check, fault.reason)
+        return None
     if isinstance(found, Refusal):
         refusal = RefusalReceived(
             **_place(request), request=request.request, site=site, code=found.code
@@ -176,9 +193,6 @@ def _attributed(
     """
     member = _member(asking, site)
     found: Update | Evaluation | Refusal = opened(reply.envelope, kind, Refusal, key=member.key)
-    fields = set(Binding.model_fields)
-    if found.model_dump(include=fields) != asking.request.model_dump(include=fields):
-        raise _foreign("it is bound to another federation, run, plan, round or request")
     if found.site != site:
         raise _foreign("it names another site")
     if isinstance(found, Update) and digest_of(reply.body) != found.arrays:

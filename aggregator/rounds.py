@@ -18,6 +18,7 @@ from pathlib import Path
 
 from aggregator.aggregation.algorithms import candidate, stepped
 from aggregator.aggregation.combiners import combined
+from aggregator.aggregation.optimizers import ServerState
 from aggregator.aggregation.spool import Spool
 from aggregator.aggregation.variates import counted, step_of
 from aggregator.checkpoints.store import written
@@ -197,10 +198,7 @@ def spooled(run: Run, spool: Spool, site: SiteName) -> Update:
 
 def _combine(run: Run, state: RunState) -> RunState:
     """Fold the updates in site order, step the server optimizer, and store the candidate."""
-    weights = {one.site: one.weight for one in state.sources}
-    delta, kept = combined(run.spool, weights, run.plan.aggregation.combiner)
-    step = step_of(run.plan, state.round, kept)
-    server = stepped(run.vectors.loaded(state.server), delta, step, round=state.round)
+    server, kept = _folded(run, state)
     store = run.federation.store
     content = written(run.layout, candidate(server))
     model = store.keep_arrays(content)
@@ -233,6 +231,14 @@ def _combine(run: Run, state: RunState) -> RunState:
             "parent": manifest.arrays,
         }
     )
+
+
+def _folded(run: Run, state: RunState) -> tuple[ServerState, tuple[SiteName, ...]]:
+    """Return the server's next state and the sites in it; the combined delta is dropped."""
+    weights = {one.site: one.weight for one in state.sources}
+    delta, kept = combined(run.spool, weights, run.plan.aggregation.combiner)
+    step = step_of(run.plan, state.round, kept)
+    return stepped(run.vectors.loaded(state.server), delta, step, round=state.round), kept
 
 
 def _judge(run: Run, state: RunState) -> RunState:

@@ -201,11 +201,11 @@ class UpdateGate(Record):
     max_norm: float | None = Field(default=None, ge=1e-9, le=1e9)
     """A public bound on the L2 norm of a delta."""
     max_norm_ratio: float = Field(default=10.0, gt=1, le=1e6)
-    """An update this many times longer than the round's median is left out."""
+    """An update this many times longer than the median of the others is left out."""
     least_cosine: float = Field(default=-0.25, ge=-1, le=1)
     """An update whose mean cosine with the others lies under it is opposed to them."""
-    opposed_norm_ratio: float = Field(default=3.0, ge=0, le=1e6)
-    """An opposed update this many times longer than the round's median is left out.
+    opposed_norm_ratio: float = Field(default=5.0, ge=0, le=1e6)
+    """An opposed update this many times longer than the median of the others is left out.
 
     Opposition alone is no fault: where the sites' optima differ, their updates sum to little, and
     honest ones point against each other.

@@ -9,7 +9,7 @@
 * Values are read in parts; no more than one part of one site is in memory for it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -34,11 +34,14 @@ class Spool:
 
     folder: Path
     layout: Layout
+    size: int = field(init=False)
+    """Values of one update."""
+    _offset: int = field(init=False)
+    """Bytes before them."""
 
-    @property
-    def size(self) -> int:
-        """Count the values of one update."""
-        return sum(one.size for one in self.layout)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", sum(one.size for one in self.layout))
+        object.__setattr__(self, "_offset", len(header(self.layout)))
 
     def put(
         self, site: SiteName, update: Update, envelope: bytes, body: bytes | memoryview
@@ -82,7 +85,7 @@ class Spool:
             self._file(site, "arrays"),
             dtype="<f4",
             mode="r",
-            offset=len(header(self.layout)),
+            offset=self._offset,
             shape=(self.size,),
         )
 
@@ -93,7 +96,7 @@ class Spool:
             CheckpointDamaged: the spooled file is shorter or longer than the layout says.
         """
         self._check(site)
-        offset = len(header(self.layout)) + _FLOAT32_BYTES * start
+        offset = self._offset + _FLOAT32_BYTES * start
         return np.fromfile(
             self._file(site, "arrays"), dtype="<f4", count=stop - start, offset=offset
         )
@@ -116,7 +119,7 @@ class Spool:
             self.folder.rmdir()
 
     def _check(self, site: SiteName) -> None:
-        expected = len(header(self.layout)) + _FLOAT32_BYTES * self.size
+        expected = self._offset + _FLOAT32_BYTES * self.size
         try:
             found = self._file(site, "arrays").stat().st_size
         except FileNotFoundError:

@@ -6,19 +6,20 @@
 * Values are read in chunks, in site order and in float64.
 """
 
+import math
 import statistics
 from collections.abc import Mapping
 
 import numpy as np
 
 from aggregator.aggregation.spool import Spool
-from aggregator.gates.update_gate import Fault, next_power, norm_of
+from aggregator.gates.update_gate import Fault, next_power
 from schemas.aggregation import UpdateGate
 from schemas.names import SiteName
 
 LEAST_TO_COMPARE = 3
 
-_CHUNK = 2**16
+_CHUNK = 2**17
 
 
 def faults_together(spool: Spool, gate: UpdateGate) -> dict[SiteName, Fault]:
@@ -27,30 +28,32 @@ def faults_together(spool: Spool, gate: UpdateGate) -> dict[SiteName, Fault]:
     The median of the lengths and the mean of the directions hold while fewer than half of the sites
     collude.
     """
-    norms = {site: norm_of(spool.body(site), spool.layout) for site in spool.sites()}
+    norms = {site: _norm(spool, site) for site in spool.sites()}
     faults = too_long(norms, gate)
     rest = {site: norm for site, norm in norms.items() if site not in faults}
-    if gate.least_cosine > -1 and len(rest) >= LEAST_TO_COMPARE:
+    if gate.least_cosine > -1 and _long_ones(rest, gate.opposed_norm_ratio):
         faults |= opposed(mean_cosines(spool, rest), rest, gate)
     return faults
 
 
-def too_long(norms: Mapping[SiteName, float], gate: UpdateGate) -> dict[SiteName, Fault]:
-    """Return the updates that are far longer than the round's median.
+def _norm(spool: Spool, site: SiteName) -> float:
+    """Return a spooled delta's L2 norm, read in parts: a map of the file costs a fault a page."""
+    squared = 0.0
+    for start in range(0, spool.size, _CHUNK):
+        part = spool.part(site, start, min(start + _CHUNK, spool.size))
+        squared += float(np.square(part, dtype=np.float64).sum())
+    return math.sqrt(squared)
 
-    With a median of zero no ratio exists; then nothing is left out.
-    """
-    if len(norms) < LEAST_TO_COMPARE:
-        return {}
-    median = statistics.median(norms.values())
+
+def too_long(norms: Mapping[SiteName, float], gate: UpdateGate) -> dict[SiteName, Fault]:
+    """Return the updates that are far longer than the others."""
     return {
         site: Fault(
             "median-norm",
-            f"update refused: its L2 norm is up to {next_power(norm / median):.0e} times the "
-            f"median of {len(norms)} updates, at most {gate.max_norm_ratio:g} times is allowed",
+            f"update refused: its L2 norm is up to {next_power(ratio):.0e} times the median of "
+            f"the {len(norms) - 1} others, at most {gate.max_norm_ratio:g} times is allowed",
         )
-        for site, norm in sorted(norms.items())
-        if 0 < gate.max_norm_ratio * median < norm
+        for site, ratio in _long_ones(norms, gate.max_norm_ratio).items()
     }
 
 
@@ -58,16 +61,33 @@ def opposed(
     cosines: Mapping[SiteName, float], norms: Mapping[SiteName, float], gate: UpdateGate
 ) -> dict[SiteName, Fault]:
     """Return the updates that point against the others and are longer than opposed ones may be."""
-    median = statistics.median(norms.values())
     return {
         site: Fault(
             "direction",
             f"update refused: its mean cosine with the {len(cosines) - 1} others is "
-            f"{cosine:.1f}, under {gate.least_cosine:g}, and it is longer than "
+            f"{cosines[site]:.1f}, under {gate.least_cosine:g}, and it is longer than "
             f"{gate.opposed_norm_ratio:g} times their median, which is allowed then",
         )
-        for site, cosine in sorted(cosines.items())
-        if cosine < gate.least_cosine and norms[site] > gate.opposed_norm_ratio * median
+        for site in _long_ones(norms, gate.opposed_norm_ratio)
+        if cosines[site] < gate.least_cosine
+    }
+
+
+def _long_ones(norms: Mapping[SiteName, float], allowed: float) -> dict[SiteName, float]:
+    """Return the norms over `allowed` times the median of the others, in units of that median.
+
+    An update is no part of its own measure. With a median of zero no ratio exists.
+    """
+    if len(norms) < LEAST_TO_COMPARE:
+        return {}
+    medians = {
+        site: statistics.median(norm for other, norm in norms.items() if other != site)
+        for site in sorted(norms)
+    }
+    return {
+        site: norms[site] / median
+        for site, median in medians.items()
+        if median > 0 and norms[site] > allowed * median
     }
 
 

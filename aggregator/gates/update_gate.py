@@ -18,7 +18,7 @@ import numpy as np
 from schemas.errors import ArraysRefused
 from schemas.plan import PatientPrivacy, TrainingPlan
 from schemas.privacy import PrivacyStatement, SampledGaussian
-from schemas.update import RESOLUTION_BITS, Evaluation, Update
+from schemas.update import RESOLUTION_BITS, Binding, Evaluation, Update
 from schemas.wire.arrays import flat_values
 from schemas.wire.layout import Layout
 
@@ -65,6 +65,22 @@ def faults_alone(
         )
         return (*faults, Fault("norm", reason))
     return faults
+
+
+def faults_of_binding(found: Binding, asked: Binding) -> tuple[Fault, ...]:
+    """Return what a reply is bound to beside what was asked.
+
+    A round of this run that is over is stale: sent late, or sent again.
+    """
+    fields = [one for one in Binding.model_fields if getattr(found, one) != getattr(asked, one)]
+    if not fields:
+        return ()
+    listed = ", ".join(fields)
+    if (found.run, found.plan) == (asked.run, asked.plan) and found.round < asked.round:
+        reason = f"reply refused: it is of round {found.round}, this is round {asked.round}"
+        return (Fault("stale", reason),)
+    reason = f"reply refused: it is bound to another {listed} than the request"
+    return (Fault("binding", reason),)
 
 
 def faults_of_evaluation(evaluation: Evaluation, *, plan: TrainingPlan) -> tuple[Fault, ...]:

@@ -141,12 +141,12 @@ FAULTS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "too short": (lambda update, vector: (update, vector[:-1]), "layout"),
     "another round": (
         lambda one, vector: (one.model_copy(update={"round": 7}), vector),
-        "envelope",
+        "binding",
     ),
-    "another run": (lambda one, vector: (one.model_copy(update={"run": "x"}), vector), "envelope"),
+    "another run": (lambda one, vector: (one.model_copy(update={"run": "x"}), vector), "binding"),
     "another plan": (
         lambda one, vector: (one.model_copy(update={"plan": digest_of(b"")}), vector),
-        "envelope",
+        "binding",
     ),
     "another site's name": (
         lambda one, vector: (one.model_copy(update={"site": "west"}), vector),

@@ -54,7 +54,7 @@ def test_an_update_of_an_earlier_round_is_left_out(tmp_path: Path) -> None:
         return replayed
 
     seen = attacked(made(tmp_path), replay)
-    assert quarantined(seen) == [("north", "envelope")]
+    assert quarantined(seen) == [("north", "stale")]
     received = [one.round for one in seen if isinstance(one, ReplyReceived) and one.arrays]
     assert received.count(1) == 3
     assert received.count(2) == 2

@@ -94,19 +94,19 @@ def homes(folder: Path, *, rounds: int) -> Homes:
     """Make a home for each silo, with a cohort and an approved plan."""
     arrays = trainable_arrays(network().module)
     initial = encoded(arrays, layout_of(arrays))
-    contract = _contract()
-    plan = _plan(contract, initial, rounds=rounds)
+    rules = contract()
+    plan = _plan(rules, initial, rounds=rounds)
     aggregator.federation.make(folder / "aggregator", federation="benchmark")
     for number, site in enumerate(SITES):
         home = NodeHome(folder / site)
         hospital_node.node.make(home.root, site=site)
-        _store_cohort(home, contract, seed=number)
+        _store_cohort(home, rules, seed=number)
         approval = Approval(
             plan=plan.digest, approver="benchmark", approved=now(), without_privacy=True
         )
         approve(home, plan, approval)
     nodes = tuple(folder / site for site in SITES)
-    return Homes(folder / "aggregator", nodes, Material(plan, contract, initial))
+    return Homes(folder / "aggregator", nodes, Material(plan, rules, initial))
 
 
 def _store_cohort(home: NodeHome, contract: DataContract, *, seed: int) -> None:
@@ -139,7 +139,8 @@ def _store_cohort(home: NodeHome, contract: DataContract, *, seed: int) -> None:
         place(folder, home.cohort, Records(contract, manifest, ()))
 
 
-def _contract() -> DataContract:
+def contract() -> DataContract:
+    """Write a contract that random images keep."""
     every = Range(least=1, most=1024)
     return DataContract(
         id="benchmark",

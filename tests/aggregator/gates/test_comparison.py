@@ -39,7 +39,7 @@ def test_an_update_far_longer_than_the_median_is_named() -> None:
     assert too_long({"A": 1.0, "B": 1.2, "C": 0.8, "D": 500.0}, GATE) == {
         "D": Fault(
             "median-norm",
-            "update refused: its L2 norm is up to 1e+03 times the median of 4 updates, "
+            "update refused: its L2 norm is up to 1e+03 times the median of the 3 others, "
             "at most 10 times is allowed",
         )
     }
@@ -51,6 +51,7 @@ LENGTHS = {
     "just over it": ({"A": 1.0, "B": 1.0, "C": 10.1}, ["C"]),
     "of two nobody can say which is odd": ({"A": 1.0, "B": 1e6}, []),
     "no ratio over a median of zero": ({"A": 0.0, "B": 0.0, "C": 1.0}, []),
+    "an update is no part of its own measure": ({"A": 1.0, "B": 9.0, "C": 51.0}, ["C"]),
     "zeros beside others": ({"A": 0.0, "B": 1.0, "C": 1.0}, []),
     "none": ({}, []),
 }
@@ -137,5 +138,5 @@ def test_the_reason_says_a_cosine_and_no_value() -> None:
         (fault,) = faults_together(spool, GATE).values()
     assert fault.reason == (
         "update refused: its mean cosine with the 3 others is -0.5, under -0.25, "
-        "and it is longer than 3 times their median, which is allowed then"
+        "and it is longer than 5 times their median, which is allowed then"
     )
