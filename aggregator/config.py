@@ -1,8 +1,10 @@
 """The aggregator's home directory: what stands where, and how it comes into being.
 
-aggregator.toml  the federation's name; written once
+aggregator.toml  the federation's name, and the address that hospitals call; written once
 keys/            root key (signs the roster) and service key (signs requests), mode 0600
+tls/             the authority that hospitals trust, and the certificate that it vouches for
 roster.json      who has joined, signed by the root key
+link/            the relay's state: nodes that are let in, messages on their way
 checkpoints/     models by digest, and their registry
 runs/            one folder for each run: plan, states, requests, spool
 heads/           the newest journal head that each site sent with a release
@@ -15,11 +17,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from aggregator.tls import make_tls
 from schemas.base import Record
 from schemas.enrolment import Roster
 from schemas.errors import HomeRefused, InputRefused
 from schemas.files import write_durably
-from schemas.names import Name
+from schemas.names import Address, Name
 from schemas.wire.envelope import signed
 from schemas.wire.keys import SigningKey
 
@@ -27,12 +30,18 @@ _AGGREGATOR_TOML = """\
 # The coordinating service of one federation. Its name stands in every message and report.
 federation = "{federation}"
 """
+_ADDRESS_TOML = """
+# What hospitals call.
+address = "{address}"
+"""
 
 
 class AggregatorConfig(Record):
     """The settings of an aggregator."""
 
     federation: Name
+    address: Address | None = None
+    """HOST:PORT that hospitals call; None: a federation on one machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,16 @@ class AggregatorHome:
         return self.root / "roster.json"
 
     @property
+    def tls(self) -> Path:
+        """The certificates."""
+        return self.root / "tls"
+
+    @property
+    def link(self) -> Path:
+        """The relay's state."""
+        return self.root / "link"
+
+    @property
     def checkpoints(self) -> Path:
         """The models and their registry."""
         return self.root / "checkpoints"
@@ -87,21 +106,25 @@ class AggregatorHome:
         return self.root / "reports"
 
 
-def settings(*, federation: str) -> AggregatorConfig:
+def settings(*, federation: str, address: str = "") -> AggregatorConfig:
     """Return the settings of a new aggregator.
 
     Raises:
-        InputRefused: the name does not fit.
+        InputRefused: the name or the address does not fit.
     """
     try:
-        return AggregatorConfig(federation=federation)
-    except ValidationError:
+        return AggregatorConfig(federation=federation, address=address or None)
+    except ValidationError as error:
+        if error.errors()[0]["loc"] == ("address",):
+            message = "address refused: a host name or IPv4 address and a port are allowed"
+            next_step = "name what hospitals will call: --address federation.example.org:8443"
+            raise InputRefused(message, next_step=next_step) from None
         message = "federation name refused: 1 to 127 letters, digits, '.', '-' and '_' are allowed"
         raise InputRefused(message, next_step="choose a shorter or plainer --name") from None
 
 
 def write_keys(home: AggregatorHome, config: AggregatorConfig) -> SigningKey:
-    """Write fresh keys and an empty roster into a home that is being made.
+    """Write fresh keys, certificates and an empty roster into a home that is being made.
 
     Returns the service key.
     """
@@ -112,12 +135,17 @@ def write_keys(home: AggregatorHome, config: AggregatorConfig) -> SigningKey:
         federation=config.federation, serial=1, aggregator=service_key.public, members=()
     )
     write_durably(home.roster, signed(roster, root_key))
+    if config.address is not None:
+        make_tls(home.tls, federation=config.federation, address=config.address)
     return service_key
 
 
 def write_config(home: AggregatorHome, config: AggregatorConfig) -> None:
     """Write the settings, without which a directory is no home."""
-    write_durably(home.config, _AGGREGATOR_TOML.format(federation=config.federation).encode())
+    text = _AGGREGATOR_TOML.format(federation=config.federation)
+    if config.address is not None:
+        text += _ADDRESS_TOML.format(address=config.address)
+    write_durably(home.config, text.encode())
 
 
 def load_config(home: AggregatorHome) -> AggregatorConfig:

@@ -20,12 +20,12 @@ from aggregator.config import (
     write_keys,
 )
 from aggregator.heads import Heads
-from schemas.audit.events import Enrolled, HomeMade, SoftwareStarted
+from schemas.audit.events import Enrolled, HomeMade, Revoked, SoftwareStarted
 from schemas.audit.journal import Journal, naming_versions, refuse_empty
-from schemas.enrolment import Member, Roster
+from schemas.enrolment import Member, Revocation, Roster
 from schemas.errors import EnvelopeRefused, HomeRefused
 from schemas.files import make_whole, owned, write_durably
-from schemas.names import Digest, Moment, PublicKey, SiteName, now
+from schemas.names import Digest, Moment, PublicKey, SiteName, TransportKey, now
 from schemas.software import VERSION, code_identity
 from schemas.wire.envelope import opened as opened_envelope
 from schemas.wire.envelope import signed
@@ -51,51 +51,94 @@ class Federation:
 
     def roster(self) -> Roster:
         """Return the members, verified under the root key."""
-        root = SigningKey.load(self.home.root_key)
-        return opened_envelope(self.home.roster.read_bytes(), Roster, key=root.public)
+        return stored_roster(self.home)
 
     def roster_envelope(self) -> tuple[PublicKey, bytes]:
         """Return the root's public key and the signed roster, as a hospital stores them."""
         return SigningKey.load(self.home.root_key).public, self.home.roster.read_bytes()
 
-    def enrol(self, site: SiteName, key: PublicKey) -> Roster:
-        """Add a site to the roster, with the key that it handed over out of band.
+    def enrol(
+        self, site: SiteName, key: PublicKey, *, transport: TransportKey | None = None
+    ) -> Roster:
+        """Add a site to the roster, with the keys that it handed over out of band.
 
         The same entry again changes nothing.
 
         Raises:
-            EnvelopeRefused: the site has another key, or the key is unfit.
+            EnvelopeRefused: the site has another key, or the key is unfit or was revoked.
         """
         roster = self.roster()
         known = roster.member(site)
-        if known is not None and known.key == registered(key):
+        if known is not None and known.key == key and transport in {None, known.transport}:
             return roster
-        if known is not None:
+        if known is not None and (known.key != key or known.transport is not None):
             message = f"enrolment refused: {site} has joined with another key"
             raise EnvelopeRefused(
                 message, next_step="use the home that joined, or another site name"
             )
-        member = Member(site=site, key=registered(key), since=self.clock())
-        members = tuple(sorted((*roster.members, member), key=lambda one: one.site))
-        grown = Roster(
+        if key in {one.key for one in roster.revoked}:
+            message = f"enrolment refused: the key of {site} was revoked"
+            raise EnvelopeRefused(message, next_step="ask for a request with new keys")
+        member = Member(site=site, key=registered(key), since=self.clock(), transport=transport)
+        self.journal.append(Enrolled(federation=roster.federation, party=site, key=key))
+        others = tuple(one for one in roster.members if one.site != site)
+        return self._changed(roster, members=(*others, member))
+
+    def revoke(self, site: SiteName) -> Roster:
+        """Take a site off the roster; its key never counts again.
+
+        Raises:
+            EnvelopeRefused: the site has not joined.
+        """
+        roster = self.roster()
+        member = roster.member(site)
+        if member is None:
+            message = f"revocation refused: {site} has not joined"
+            raise EnvelopeRefused(message, next_step="see who has: aggregator roster list")
+        self.journal.append(Revoked(federation=roster.federation, party=site, key=member.key))
+        revocation = Revocation(site=site, key=member.key, at=self.clock())
+        members = tuple(one for one in roster.members if one.site != site)
+        return self._changed(roster, members=members, revoked=(*roster.revoked, revocation))
+
+    def _changed(
+        self,
+        roster: Roster,
+        *,
+        members: tuple[Member, ...],
+        revoked: tuple[Revocation, ...] | None = None,
+    ) -> Roster:
+        """Sign the next roster and put it in the place of this one."""
+        changed = Roster(
             federation=roster.federation,
             serial=roster.serial + 1,
             aggregator=roster.aggregator,
-            members=members,
+            members=tuple(sorted(members, key=lambda one: one.site)),
+            revoked=roster.revoked if revoked is None else revoked,
         )
-        self.journal.append(Enrolled(federation=roster.federation, party=site, key=key))
-        write_durably(self.home.roster, signed(grown, SigningKey.load(self.home.root_key)))
-        return grown
+        write_durably(self.home.roster, signed(changed, SigningKey.load(self.home.root_key)))
+        return changed
 
 
-def make(root: Path, *, federation: str) -> AggregatorConfig:
-    """Make a home, whole or not at all: keys, an empty roster and registry, a journal that began.
+def stored_roster(home: AggregatorHome) -> Roster:
+    """Return a home's roster, verified under its root key; nobody needs to own the home for it.
 
     Raises:
-        InputRefused: the federation's name does not fit.
+        EnvelopeRefused: it does not verify.
+    """
+    root = SigningKey.load(home.root_key)
+    return opened_envelope(home.roster.read_bytes(), Roster, key=root.public)
+
+
+def make(root: Path, *, federation: str, address: str = "") -> AggregatorConfig:
+    """Make a home, whole or not at all: keys, an empty roster and registry, a journal that began.
+
+    With an address that hospitals will call, there are certificates too.
+
+    Raises:
+        InputRefused: the federation's name or the address does not fit.
         HomeRefused: the directory holds something already, or an earlier init of another name.
     """
-    wanted = settings(federation=federation)
+    wanted = settings(federation=federation, address=address)
 
     def fill(place: Path) -> None:
         home = AggregatorHome(place)

@@ -11,44 +11,15 @@ from pathlib import Path
 
 import tomlkit
 
-from aggregator.runs import Material
+from aggregator.material import arrays_path, read_contract, read_text
 from deployment.pretrained import Start, Weights, read_weights, started_from
 from hospital_node.models.registry import build, trainable_arrays
 from hospital_node.models.tuning import head_of, trained_names
-from schemas.contract import DataContract
 from schemas.errors import InputRefused
 from schemas.files import write_durably
 from schemas.names import Digest, digest_of
 from schemas.plan import FROZEN_SUFFIX, TrainingPlan
 from schemas.wire.arrays import Arrays, encoded, layout_of
-
-
-def read_material(path: Path) -> Material:
-    """Read a pinned plan with the files that it names.
-
-    Raises:
-        InputRefused: a file is missing, or the plan is not pinned.
-    """
-    plan = TrainingPlan.from_toml(read_text(path, "plan"))
-    if not plan.is_pinned:
-        message = (
-            f"plan refused: {path.name} does not name its contract and initial arrays by digest"
-        )
-        raise InputRefused(message, next_step=f"run: consilium init-weights {path.name}")
-    arrays = arrays_path(path)
-    if not arrays.exists():
-        message = f"initial arrays refused: {arrays.name} is missing beside the plan"
-        raise InputRefused(message, next_step=f"run: consilium init-weights {path.name}")
-    return Material(plan, read_contract(path, plan), arrays.read_bytes())
-
-
-def read_contract(path: Path, plan: TrainingPlan) -> DataContract:
-    """Read the contract beside a plan.
-
-    Raises:
-        InputRefused: the file is missing or does not fit.
-    """
-    return DataContract.from_toml(read_text(path.parent / plan.contract.file, "contract"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,21 +85,3 @@ def _written(path: Path, arrays: Arrays) -> Digest:
     content = encoded(arrays, layout_of(arrays))
     write_durably(path, content)
     return digest_of(content)
-
-
-def arrays_path(path: Path) -> Path:
-    """Return where a plan's initial arrays stand."""
-    return path.with_suffix(".safetensors")
-
-
-def read_text(path: Path, what: str) -> str:
-    """Read a file that a person names.
-
-    Raises:
-        InputRefused: it cannot be read as text.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        message = f"{what} refused: {path.name} cannot be read"
-        raise InputRefused(message, next_step="check the file's name and its permissions") from None

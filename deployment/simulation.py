@@ -20,10 +20,11 @@ from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.federation import make as make_aggregator
 from aggregator.federation import opened as opened_aggregator
+from aggregator.material import read_material
 from aggregator.runs import conduct, started, stored
 from deployment.embedded.turns import Answer, Answers, take_turns
 from deployment.invented_sites import HELD_OUT, HeldOut, Scenario, agree, furnish
-from deployment.material import pin, read_material
+from deployment.material import pin
 from deployment.outcome import ENDS, round_outcomes
 from deployment.poison import poisoned
 from hospital_node.config import Membership

@@ -1,9 +1,10 @@
 """A hospital's home directory: what stands where, and how it comes into being.
 
-node.toml        site name, and where the hospital's archive is
+node.toml        site name, the aggregator that a person named, and where the hospital's archive is
 policy.toml      what this hospital allows
-keys/            signing and pseudonym keys, and the archive's token, mode 0600
+keys/            signing, transport and pseudonym keys, and the archive's token, mode 0600
 membership.json  the federation that this hospital joined, by its root key
+admission.json   how to reach its aggregator, signed by that key
 plans/           approved plans, by digest
 frozen/          the arrays that plans do not train, by digest
 cohort/          images and manifests
@@ -26,19 +27,36 @@ from hospital_node.cohort.sources.settings import DicomWeb, Pacs
 from schemas.base import Record
 from schemas.errors import HomeRefused, InputRefused
 from schemas.files import read_private, write_durably
-from schemas.names import Name, PublicKey, SiteName
+from schemas.names import Address, Digest, Name, PublicKey, SiteName
 from schemas.wire.keys import SigningKey
+from schemas.wire.transport import generate_transport_key
 
 _PSEUDONYM_KEY_BYTES = 32
 _NODE_TOML = """# This hospital's node. The site name stands in every message and report.
 site = "{site}"
 """
+_AGGREGATOR_TOML = """
+# Whom this node calls, and the fingerprint of the federation's root key, told by another way.
+[aggregator]
+address = "{address}"
+fingerprint = "{fingerprint}"
+"""
+
+
+class AggregatorAt(Record):
+    """The aggregator that a person here named."""
+
+    address: Address
+    fingerprint: Digest
+    """Of the federation's root key."""
 
 
 class NodeConfig(Record):
     """The settings of a node."""
 
     site: SiteName
+    aggregator: AggregatorAt | None = None
+    """None: a federation on one machine, whose homes belong to one person."""
     pacs: Pacs | None = None
     """The hospital's archive, by C-FIND and C-MOVE."""
     dicomweb: DicomWeb | None = None
@@ -76,6 +94,11 @@ class NodeHome:
         return self.root / "keys" / "signing"
 
     @property
+    def transport_key(self) -> Path:
+        """The key by which the relay lets this node in."""
+        return self.root / "keys" / "transport"
+
+    @property
     def pseudonym_key(self) -> Path:
         """The key under which patients are renamed and split."""
         return self.root / "keys" / "pseudonym"
@@ -84,6 +107,11 @@ class NodeHome:
     def membership(self) -> Path:
         """The federation joined."""
         return self.root / "membership.json"
+
+    @property
+    def admission(self) -> Path:
+        """How to reach the aggregator."""
+        return self.root / "admission.json"
 
     @property
     def plans(self) -> Path:
@@ -141,14 +169,26 @@ class NodeHome:
         return self.root / "models"
 
 
-def settings(*, site: str) -> NodeConfig:
+def settings(*, site: str, address: str = "", fingerprint: str = "") -> NodeConfig:
     """Return the settings of a new node.
 
     Raises:
-        InputRefused: the site name does not fit.
+        InputRefused: the site name does not fit, or the aggregator is not named in full.
     """
+    if address or fingerprint:
+        try:
+            at = AggregatorAt(address=address.removeprefix("https://"), fingerprint=fingerprint)
+        except ValidationError:
+            message = (
+                "aggregator refused: HOST:PORT and the fingerprint sha256:… of its root key "
+                "are needed, both"
+            )
+            next_step = "ask the aggregator for both; it printed them at its init"
+            raise InputRefused(message, next_step=next_step) from None
+    else:
+        at = None
     try:
-        return NodeConfig(site=site)
+        return NodeConfig(site=site, aggregator=at)
     except ValidationError:
         message = "site name refused: 1 to 63 letters, digits, - and _ are allowed"
         raise InputRefused(message, next_step="choose a shorter or plainer --site") from None
@@ -158,13 +198,17 @@ def write_keys(home: NodeHome) -> SigningKey:
     """Write fresh keys into a home that is being made, and return the signing key."""
     key = SigningKey.generate()
     key.save(home.signing_key)
+    generate_transport_key(home.transport_key)
     write_durably(home.pseudonym_key, secrets.token_bytes(_PSEUDONYM_KEY_BYTES), mode=0o600)
     return key
 
 
 def write_config(home: NodeHome, config: NodeConfig) -> None:
     """Write the settings, without which a directory is no home."""
-    write_durably(home.config, _NODE_TOML.format(site=config.site).encode())
+    text = _NODE_TOML.format(site=config.site)
+    if config.aggregator is not None:
+        text += _AGGREGATOR_TOML.format(**config.aggregator.model_dump())
+    write_durably(home.config, text.encode())
 
 
 def load_config(home: NodeHome) -> NodeConfig:

@@ -112,14 +112,16 @@ def _not_joined(found: str) -> EnvelopeRefused:
     )
 
 
-def make(root: Path, *, site: str) -> NodeConfig:
+def make(root: Path, *, site: str, address: str = "", fingerprint: str = "") -> NodeConfig:
     """Make a home, whole or not at all: keys, a policy, an empty ledger, a journal that began.
 
+    `address` and `fingerprint` name the aggregator over a network, as a person was told them.
+
     Raises:
-        InputRefused: the site name does not fit.
+        InputRefused: the site name does not fit, or the aggregator is not named in full.
         HomeRefused: the directory holds something already, or an earlier init of another site.
     """
-    wanted = settings(site=site)
+    wanted = settings(site=site, address=address, fingerprint=fingerprint)
 
     def fill(place: Path) -> None:
         home = NodeHome(place)

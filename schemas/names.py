@@ -11,6 +11,8 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, StringConstraints
 
+_LAST_PORT = 65535
+
 SiteName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 """An institution, unique in its federation."""
 
@@ -28,6 +30,13 @@ def _existing(moment: str) -> str:
         message = "there is no such day or time"
         raise ValueError(message) from None
     return moment
+
+
+def _reachable(address: str) -> str:
+    if int(address.rpartition(":")[2]) > _LAST_PORT:
+        message = "there is no such port"
+        raise ValueError(message)
+    return address
 
 
 # Digits are spelt out: in these patterns \d would admit the digits of every script.
@@ -59,6 +68,16 @@ PublicKey: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")
 ]
 """Base64 of the 32 bytes of an Ed25519 public key (RFC 8032), in its only form (RFC 4648, 3.5)."""
+
+TransportKey: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{160}$")]
+"""Base64 of the 120 bytes of a P-384 public key (SubjectPublicKeyInfo, RFC 5480)."""
+
+Address: TypeAlias = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?:[1-9][0-9]{0,4}$"),
+    AfterValidator(_reachable),
+]
+"""A host name or IPv4 address, and a port, such as `federation.example.org:8443`."""
 
 
 def digest_of(content: bytes | memoryview) -> Digest:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aggregator.material import read_material
 from aggregator.runs import conduct
 from deployment.embedded.federation import EmbeddedFederation
-from deployment.material import read_material
 from hospital_node.node import Node
 from hospital_node.privacy.ledger import Ledger
 from hospital_node.session import answer

@@ -21,10 +21,11 @@ from safetensors.numpy import save_file
 import aggregator.cli
 import hospital_node.cli
 from aggregator.federation import Federation
+from aggregator.material import read_material
 from aggregator.run_state import RunState
 from aggregator.runs import conduct, started, stored
 from deployment.embedded.federation import EmbeddedFederation, opened
-from deployment.material import pin, read_material
+from deployment.material import pin
 from hospital_node.cohort.synthetic import SyntheticSite, write_site
 from hospital_node.models.registry import build, trainable_arrays
 from hospital_node.node import Node
@@ -162,12 +163,22 @@ def _homes() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     nodes = {site: folder / site for site in SITES}
     study = Study(folder, folder / "small.plan.toml", folder / "aggregator", nodes)
-    write_toml(folder / "small.contract.toml", CONTRACT)
+    shutil.copytree(hospitals(), folder, dirs_exist_ok=True)
     assert run(aggregator.cli.app, ["init", "--home", str(study.aggregator), "--name", "t"]) == 0
-    for number, site in enumerate(SITES):
-        write_hospital(folder / "data" / site, number)
+    for site in SITES:
         command("init", "--home", folder / site, "--site", site)
         ingest(study, site)
+    return folder
+
+
+@cache
+def hospitals() -> Path:
+    """Write the contract and what each hospital exports, once in a process."""
+    folder = Path(tempfile.mkdtemp(prefix="consilium-study-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    write_toml(folder / "small.contract.toml", CONTRACT)
+    for number, site in enumerate(SITES):
+        write_hospital(folder / "data" / site, number)
     return folder
 
 

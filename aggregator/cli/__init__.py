@@ -4,7 +4,8 @@ import sys
 
 import typer
 
-from aggregator.cli import audit, checkpoint, init
+from aggregator.cli import audit, checkpoint, enrol, init, roster, serve
+from aggregator.cli import run as run_command
 from schemas.command_line import run
 
 app = typer.Typer(
@@ -15,6 +16,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("init")(init.init)
+app.command("serve")(serve.serve)
+app.command("run")(run_command.run)
+app.add_typer(enrol.app, name="enrol")
+app.add_typer(roster.app, name="roster")
 app.add_typer(checkpoint.app, name="checkpoint")
 app.add_typer(audit.app, name="audit")
 

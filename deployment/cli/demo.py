@@ -20,10 +20,10 @@ import aggregator.cli
 import deployment.cli
 import hospital_node.cli
 from aggregator.audit.publication import page_of
+from aggregator.material import read_material, read_text
 from aggregator.runs import run_names, stored
 from deployment.demo_data import Source, found, invented, refuse_other_hospitals
 from deployment.embedded.federation import opened
-from deployment.material import read_material, read_text
 from deployment.outcome import (
     RoundOutcome,
     released_auroc,

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from deployment.material import arrays_path, pin
+from aggregator.material import arrays_path
+from deployment.material import pin
 from schemas.command_line import say_json
 from schemas.plan import FROZEN_SUFFIX
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from deployment.material import read_text
+from aggregator.material import read_text
 from deployment.rehearsal import CANARIES, RUNS, Rehearsal, rehearsed
 from schemas.command_line import say_json
 from schemas.plan import TrainingPlan

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from aggregator.delivery import deliveries
+from aggregator.material import read_material
 from aggregator.runs import Material, refuse_closed, refuse_unready, started
 from aggregator.runs import stored as stored_run
 from deployment.embedded.federation import EmbeddedFederation, opened
-from deployment.material import read_material
 from deployment.outcome import ENDS, RoundOutcome, round_outcomes
 from deployment.readiness import (
     absences,

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from aggregator.material import read_contract, read_text
 from deployment.invented_sites import Scenario
-from deployment.material import read_contract, read_text
 from deployment.poison import Attack
 from deployment.simulation import Simulation, Watch, simulated
 from deployment.simulation_page import page

@@ -4,7 +4,19 @@ import sys
 
 import typer
 
-from hospital_node.cli import audit, budget, cohort, ingest, init, model, policy, review, withdraw
+from hospital_node.cli import (
+    audit,
+    budget,
+    cohort,
+    enrol,
+    ingest,
+    init,
+    model,
+    policy,
+    review,
+    serve,
+    withdraw,
+)
 from schemas.command_line import run
 
 app = typer.Typer(
@@ -15,6 +27,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("init")(init.init)
+app.command("serve")(serve.serve)
+app.add_typer(enrol.app, name="enrol")
 cohort.app.command("ingest")(ingest.ingest_cohort)
 cohort.app.command("review")(review.review)
 cohort.app.command("withdraw")(withdraw.withdraw_patients)

@@ -14,13 +14,19 @@ from schemas.wire.keys import SigningKey
 def init(
     home: Home,
     site: Annotated[str, typer.Option("--site", help="The site's name in the federation.")],
+    aggregator: Annotated[
+        str, typer.Option("--aggregator", help="The aggregator's HOST:PORT, for a network.")
+    ] = "",
+    fingerprint: Annotated[
+        str, typer.Option("--fingerprint", help="sha256:… of its root key, told by another way.")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Make a home: keys, an empty policy that approves nothing, an empty ledger and journal.
 
     Example: hospital-node init --home /srv/consilium --site guangzhou
     """
-    config = make(home, site=site)
+    config = make(home, site=site, address=aggregator, fingerprint=fingerprint)
     key = SigningKey.load(NodeHome(home).signing_key).public
     if json:
         say_json({"site": config.site, "key": key})

@@ -43,6 +43,15 @@ class Enrolled(Record):
     key: PublicKey
 
 
+class Revoked(Record):
+    """A site was taken off the roster: its key counts no more."""
+
+    kind: Literal["revoked"] = "revoked"
+    federation: Name
+    party: Name
+    key: PublicKey
+
+
 class CohortIngested(Record):
     """A cohort was made under a contract; counts stay at the site."""
 
@@ -319,6 +328,7 @@ Facts: TypeAlias = Annotated[
     SoftwareStarted
     | HomeMade
     | Enrolled
+    | Revoked
     | CohortIngested
     | CohortWithdrawn
     | ImagesFetched

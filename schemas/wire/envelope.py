@@ -37,6 +37,11 @@ class Envelope(Record):
     payload: Base64
     signature: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{85}[AQgw]==$")]
 
+    @property
+    def payload_bytes(self) -> bytes:
+        """What was signed, as it was signed; nobody vouches for it before `opened` did."""
+        return base64.b64decode(self.payload)
+
 
 def pre_authentication(kind: str, payload: bytes) -> bytes:
     """Return the bytes that are signed (DSSE protocol, section "Signature definition")."""
@@ -67,7 +72,7 @@ def opened(content: bytes, kind: type[A], other: type[B] | None = None, *, key: 
         envelope = Envelope.from_canonical(content)
     except InvalidRecord:
         raise _refused("its bytes are not a canonical envelope") from None
-    payload = base64.b64decode(envelope.payload)
+    payload = envelope.payload_bytes
     kinds: tuple[type[A | B], ...] = (kind,) if other is None else (kind, other)
     expected = {one.__name__: one for one in kinds}
     if envelope.kind not in expected:

@@ -16,6 +16,8 @@ import pytest
 from flwr.app import Array, ConfigRecord, Message, Metadata, RecordDict
 from flwr.serverapp import Grid
 
+from tests.architecture.fleet_parts import FLEET_PARTS
+
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = {"flwr.app", "flwr.clientapp", "flwr.serverapp"}
 FOLDERS = ("aggregator/flower", "deployment/embedded", "hospital_node/flower")
@@ -69,6 +71,7 @@ PARTS: dict[str, Callable[[Any], bool]] = {
     "flwr.supercore.task_identity.TaskIdentity": lambda identity: (
         {"_run_id", "_node_id", "_task_id"} <= set(vars(identity))
     ),
+    **FLEET_PARTS,
 }
 """What is imported, and whether it still does what it is used for."""
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import aggregator.cli
 import hospital_node.cli
+from aggregator.material import read_material
 from aggregator.runs import conduct, started
 from deployment.embedded.federation import opened
-from deployment.material import pin, read_material
+from deployment.material import pin
 from deployment.outcome import exact_site_auroc, personal_model
 from hospital_node.config import NodeHome
 from hospital_node.policy import Limit, load_policy, set_limit

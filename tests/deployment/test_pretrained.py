@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 
-from deployment.material import arrays_path, pin
+from aggregator.material import arrays_path
+from deployment.material import pin
 from deployment.pretrained import read_weights, started_from
 from hospital_node.models.registry import build, trainable_arrays
 from schemas.errors import FederationError, InputRefused

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from aggregator.material import read_material
 from aggregator.run_state import RunState
 from aggregator.runs import stored
-from deployment.material import read_material
 from hospital_node import variates
 from schemas.errors import InputRefused
 from schemas.plan import TrainingPlan

@@ -1,0 +1,104 @@
+"""Flower's link state: the nodes that are let in, the messages on their way, one SQLite file.
+
+* Nodes are registered here from the roster alone; nobody registers over the network.
+* A run at the relay is opened here and carries no bundle: there is no code that a node could get.
+* Two processes use the file: the one that serves the nodes, and the one that leads a run. Either
+  may end at any moment; the file keeps what was on its way.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, SUPERLINK_NODE_ID, SubStatus
+from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
+from flwr.supercore.constant import NOOP_FEDERATION_ID, NodeStatus, TaskType
+from flwr.supercore.object_store import ObjectStoreFactory
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supercore.task_identity import TaskIdentity
+from flwr.superlink.federation import NoOpFederationManager
+
+from schemas.enrolment import Roster
+from schemas.files import make_folder
+from schemas.names import Moment
+from schemas.wire.transport import parsed
+
+_HEARTBEAT_S = 10.0
+
+
+def link_factory(folder: Path) -> LinkStateFactory:
+    """Open the link state in a folder of its own, or make it."""
+    make_folder(folder)
+    folder.chmod(0o700)
+    database = str(folder / "state.sqlite")
+    return LinkStateFactory(database, NoOpFederationManager(), ObjectStoreFactory(database))
+
+
+def admit(state: LinkState, roster: Roster, *, at: Moment) -> None:
+    """Let in exactly the nodes of the roster's valid members, each under its site's name."""
+    wanted = {
+        public_key_to_bytes(parsed(one.transport)): one.site
+        for one in roster.members
+        if one.transport is not None and one.is_valid(at)
+    }
+    present = [NodeStatus.REGISTERED, NodeStatus.ONLINE, NodeStatus.OFFLINE]
+    known = {one.public_key: one for one in state.get_node_info(statuses=present)}
+    for key, node in known.items():
+        if wanted.get(key) != node.name:
+            state.delete_node(NOOP_FLWR_AID, node.node_id)
+    for key, site in wanted.items():
+        if key not in known or known[key].name != site:
+            state.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, key, 0, name=site)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayRun:
+    """A run as the relay knows it; the federation's runs have names of their own."""
+
+    run_id: int
+    task_id: int
+
+
+@contextmanager
+def relay_run(state: LinkState) -> Iterator[RelayRun]:
+    """Open a run at the relay and keep it alive; it is over when this ends, whatever the reason.
+
+    A run whose process was killed is over for the relay after a minute without a heartbeat.
+    """
+    run = _opened(state)
+    over = threading.Event()
+    thread = threading.Thread(target=_beat, args=(state, run, over), daemon=True)
+    thread.start()
+    try:
+        yield run
+    finally:
+        over.set()
+        thread.join()
+        state.finish_task(run.task_id, SubStatus.STOPPED, "")
+
+
+def _opened(state: LinkState) -> RelayRun:
+    run_id = state.create_run(
+        fab_id=None,
+        fab_version=None,
+        fab_hash=None,
+        override_config={},
+        federation_id=NOOP_FEDERATION_ID,
+        federation_config=None,
+        flwr_aid=NOOP_FLWR_AID,
+        primary_task_type=TaskType.SERVER_APP,
+    )
+    task_id = state.get_run_info(run_ids=[run_id])[0].primary_task_id
+    if task_id is None or not state.claim_task(task_id) or not state.activate_task(task_id):
+        message = "the relay did not take up the run that was just opened"
+        raise RuntimeError(message)
+    TaskIdentity.run_id, TaskIdentity.node_id = run_id, SUPERLINK_NODE_ID
+    TaskIdentity.task_id = task_id
+    return RelayRun(run_id, task_id)
+
+
+def _beat(state: LinkState, run: RelayRun, over: threading.Event) -> None:
+    while not over.wait(_HEARTBEAT_S):
+        state.acknowledge_task_heartbeat(run.task_id)

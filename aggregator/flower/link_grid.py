@@ -1,0 +1,129 @@
+"""A Flower grid over the link state, without a socket between the run and its messages.
+
+* A reply is taken when all of its objects have come; until then nothing is waited for.
+* One reply is opened at a time, and its objects are let go of at once.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import cast
+
+from flwr.app import Message, RecordDict
+from flwr.app.message import remove_content_from_message
+from flwr.proto.node_pb2 import NodeInfo
+from flwr.server.superlink.linkstate import LinkState
+from flwr.serverapp import Grid
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+    iterate_object_tree,
+    no_object_id_recompute,
+)
+from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
+from flwr.supercore.object_store import NoObjectInStoreError
+from flwr.supercore.run import Run
+
+
+@dataclass(slots=True)
+class LinkGrid(Grid):
+    """Carry the messages of one run."""
+
+    state: LinkState
+    run_id: int
+    coming: dict[str, str] = field(default_factory=dict)
+    """Replies that were announced and are still being sent, by the message that they answer."""
+
+    @property
+    def run(self) -> Run:
+        """The only run of this grid."""
+        return self.state.get_run_info(run_ids=[self.run_id])[0]
+
+    def set_run(self, run: Run) -> None:
+        """Refuse any other run."""
+        if run.run_id != self.run_id:
+            message = f"run {run.run_id} refused: this grid carries run {self.run_id} only"
+            raise ValueError(message)
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """Make a message, as the Message class itself does."""
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Return the numbers of the nodes that are connected."""
+        return list(self.state.get_nodes(self.run_id))
+
+    def get_nodes(self) -> Iterable[NodeInfo]:
+        """Return the nodes that are connected, each under its site's name."""
+        return self.state.get_node_info(node_ids=list(self.get_node_ids()))
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Hand messages over and return their ids; an empty one for what was not taken."""
+        return [self._pushed(message) for message in messages]
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Take the replies that have come whole; each can be taken once."""
+        wanted = set(message_ids)
+        new = wanted - self.coming.keys()
+        for one in self.state.get_message_res(message_ids=new, run_id=self.run_id):
+            self.coming[one.metadata.reply_to_message_id] = one.metadata.message_id
+        return [
+            reply
+            for asked in wanted & self.coming.keys()
+            if (reply := self._taken(asked, self.coming[asked])) is not None
+        ]
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """Refuse: replies are taken one by one here, never all together."""
+        message = "this grid does not hold all replies at once"
+        raise NotImplementedError(message)
+
+    def _pushed(self, message: Message) -> str:
+        with no_object_id_recompute():
+            id_ = message.object_id
+            # Flower sets a message's id the same way.
+            message.metadata.__dict__["_message_id"] = id_
+            session = self.state.start_session(self.run_id)
+            is_stored, missing = self.state.store_message_and_object_tree(
+                remove_content_from_message(message), get_object_tree(message), session
+            )
+            objects = get_all_nested_objects(message)
+            for one in missing:
+                self.state.store_object(self.run_id, session, one, objects[one].deflate())
+        return id_ if is_stored else ""
+
+    def _taken(self, asked: str, id_: str) -> Message | None:
+        """Return a reply whose objects are all there, and forget it; None while some are not."""
+        try:
+            tree = self.state.object_store.get_object_tree(id_)
+            contents = self._contents([one.object_id for one in iterate_object_tree(tree)])
+        except NoObjectInStoreError:
+            contents = {}  # its sender gave up; what is inflated below says so by raising
+        if contents is None:
+            return None
+        del self.coming[asked]
+        self.state.delete_messages({asked})
+        self.state.object_store.delete(id_)
+        reply = cast("Message", inflate_object_from_contents(id_, contents))
+        reply.metadata.__dict__["_message_id"] = id_
+        return reply
+
+    def _contents(self, ids: list[str]) -> dict[str, bytes] | None:
+        """Return all objects; None at the first that is still on its way."""
+        contents: dict[str, bytes] = {}
+        for one in reversed(ids):  # the largest are sent last
+            content = self.state.get_object(self.run_id, one)
+            if content is None:
+                raise NoObjectInStoreError(one)
+            if not content:
+                return None
+            contents[one] = content
+        return contents

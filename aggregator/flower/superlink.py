@@ -1,0 +1,183 @@
+"""The relay's public face: Flower's fleet endpoints over TLS, and nothing else.
+
+* Control and runtime endpoints are not mounted at all, on no address: who may run what is decided
+  by files on this machine.
+* A node is let in by the signature of a key in the roster, and may speak for itself alone.
+* A request body is capped before it is read, and each address has a number of requests per second.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import uvicorn
+from fastapi import FastAPI, HTTPException
+from fastapi.responses import Response
+from flwr.proto.fleet_pb2 import ActivateNodeRequest, PushMessagesRequest
+from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
+from flwr.supercore.error import http_error_translator
+from flwr.supercore.protobuf.translation import ProtobufTranslationMiddleware
+from flwr.superlink.dependencies.linkstate import get_linkstate
+from flwr.superlink.routers.fleet.node_auth import NodeAuthMiddleware
+from flwr.superlink.routers.fleet.router import router as fleet_router
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+
+PATHS = frozenset(
+    f"/v1/fleet/{name}"
+    for name in (
+        "activate-node",
+        "confirm-message-received",
+        "deactivate-node",
+        "pull-messages",
+        "pull-object",
+        "push-messages",
+        "push-object",
+        "send-node-heartbeat",
+    )
+)
+"""All that answers. A node neither registers itself nor asks for a bundle."""
+
+MAX_BODY_BYTES = 8 * 2**20
+"""Flower sends arrays in chunks of 5 MiB; the rest is for what stands around one."""
+
+REQUESTS_PER_S = 200.0
+"""What one address may send in the long run; sites behind one proxy share an address."""
+
+BURST = 1000.0
+"""What one address may send at once."""
+
+_MAX_ADDRESSES = 10_000
+
+_Scope: TypeAlias = MutableMapping[str, Any]
+_Message: TypeAlias = MutableMapping[str, Any]
+_Receive: TypeAlias = Callable[[], Awaitable[_Message]]
+_Send: TypeAlias = Callable[[_Message], Awaitable[None]]
+
+
+def fleet(factory: LinkStateFactory) -> FastAPI:
+    """Make the application that nodes reach."""
+    made = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        middleware=[
+            Middleware(Gatekeeper),
+            Middleware(BaseHTTPMiddleware, dispatch=http_error_translator),
+            Middleware(ProtobufTranslationMiddleware),
+            Middleware(NodeAuthMiddleware),
+            Middleware(BaseHTTPMiddleware, dispatch=_own_words),
+        ],
+    )
+    made.state.linkstate_factory = factory
+    made.state.enable_supernode_auth = True
+    made.include_router(fleet_router)
+    return made
+
+
+async def _own_words(request: Request, go_on: RequestResponseEndpoint) -> Response:
+    """Refuse a message that a node sends in another's name; Flower signs a timestamp only.
+
+    A node that comes back before the relay noticed that it was gone is let in at once.
+    """
+    found = getattr(request.state, "protobuf_request", None)
+    if isinstance(found, PushMessagesRequest) and any(
+        one.metadata.src_node_id != found.node.node_id for one in found.messages_list
+    ):
+        raise HTTPException(400, "the message is in another node's name")
+    if isinstance(found, ActivateNodeRequest):
+        await run_in_threadpool(_let_go, get_linkstate(request), found.public_key)
+    return await go_on(request)
+
+
+def _let_go(state: LinkState, key: bytes) -> None:
+    node_id = state.get_node_id_by_public_key(key)
+    if node_id is not None:
+        state.deactivate_node(node_id)
+
+
+@dataclass(slots=True)
+class Rate:
+    """How many requests each address has left."""
+
+    left: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
+    """Requests left and the time of the last one, by address; the longest silent first."""
+
+    def takes(self, address: str, *, now: float) -> bool:
+        """Take one request of an address, if it has one left; `now` is in seconds."""
+        left, last = self.left.pop(address, (BURST, now))
+        left = min(BURST, left + (now - last) * REQUESTS_PER_S)
+        self.left[address] = (max(left - 1, 0.0), now)
+        if len(self.left) > _MAX_ADDRESSES:
+            self.left.popitem(last=False)
+        return left >= 1
+
+
+@dataclass(slots=True)
+class Gatekeeper:
+    """Refuse what is elsewhere, too often or too large, before anything is read or computed."""
+
+    app: Callable[[_Scope, _Receive, _Send], Awaitable[None]]
+    rate: Rate = field(default_factory=Rate)
+
+    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        """Let a request through, or answer 404, 429 or 413."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if scope["path"] not in PATHS or scope["method"] != "POST":
+            await Response(status_code=404)(scope, receive, send)
+            return
+        address = str((scope.get("client") or ("",))[0])
+        if not self.rate.takes(address, now=time.monotonic()):
+            await Response("too many requests", status_code=429)(scope, receive, send)
+            return
+        body = await _capped(scope, receive)
+        if body is None:
+            await Response("the body is too large", status_code=413)(scope, receive, send)
+            return
+        parts = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def again() -> _Message:
+            return next(parts, None) or await receive()
+
+        await self.app(scope, again, send)
+
+
+async def _capped(scope: _Scope, receive: _Receive) -> bytes | None:
+    """Return a request's body; None when it is declared, or found, to be too large."""
+    declared = dict(scope["headers"]).get(b"content-length", b"0")
+    if not declared.isdigit() or int(declared) > MAX_BODY_BYTES:
+        return None
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            return None
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def serve(app: FastAPI, *, listen: str, certificate: str, key: str) -> None:
+    """Serve an application over TLS until a signal to end comes."""
+    host, _, port = listen.rpartition(":")
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=int(port),
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+        log_level="warning",
+        access_log=False,
+        ws="none",
+        server_header=False,
+        timeout_keep_alive=30,
+        limit_concurrency=500,
+    )
+    asyncio.run(uvicorn.Server(config).serve())

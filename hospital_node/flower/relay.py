@@ -1,0 +1,238 @@
+"""The line to the relay: Flower's fleet calls, outbound HTTPS on one port.
+
+* The node asks for messages; nobody ever connects to it, and it listens nowhere.
+* It never asks for a bundle: there is no code that the relay could hand it.
+* A call that fails is repeated with a growing pause; an interruption of any length is waited out.
+* Whoever cannot be let in is told why: a key that is not enrolled, or a clock that is off.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from flwr.app import Message
+from flwr.app.message import remove_content_from_message
+from flwr.common.serde import message_from_proto, message_to_proto
+from flwr.proto.fleet_pb2 import (
+    ActivateNodeRequest,
+    DeactivateNodeRequest,
+    PullMessagesRequest,
+    PushMessagesRequest,
+)
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
+from flwr.proto.node_pb2 import Node
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+    iterate_object_tree,
+    no_object_id_recompute,
+)
+from flwr.supercore.inflatable.inflatable_protobuf_utils import (
+    make_confirm_message_received_fn_protobuf,
+    make_pull_object_fn_protobuf,
+    make_push_object_fn_protobuf,
+)
+from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
+    ObjectPushError,
+    inflate_object_from_contents,
+    pull_objects,
+    push_objects,
+)
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supercore.task_identity import TaskIdentity
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+
+from schemas.errors import EnvelopeRefused
+from schemas.names import Address
+
+HEARTBEAT_S = 10.0
+"""The relay counts a node as gone after twice this time without a word."""
+
+POLL_S = 0.2
+"""Time between two questions for a message."""
+
+_PULL_PAUSE_S = 0.02
+_LONGEST_PAUSE_S = 5.0
+_CLOCKS_APART_S = 5.0
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+_log = logging.getLogger(__name__)
+
+
+class RunOver(Exception):
+    """The relay's run of a message has ended: nobody waits for the reply."""
+
+
+class Relay:
+    """One node's line; it is opened by `connect` and lasts until `close`."""
+
+    def __init__(self, address: Address, *, authorities: str, key: EllipticCurvePrivateKey) -> None:
+        self._client = FleetHttpClient.from_server_address(
+            address,
+            insecure=False,
+            root_certificates=authorities.encode(),
+            interceptors=[NodeAuthHttpInterceptor(key, key.public_key())],
+        )
+        self._key = public_key_to_bytes(key.public_key())
+        self._over = threading.Event()
+        self._node = Node()
+        self._heart = threading.Thread(target=self._beat, daemon=True)
+
+    def connect(self) -> None:
+        """Be let in, however long it takes until the relay answers.
+
+        Raises:
+            EnvelopeRefused: the relay does not let this node in.
+        """
+        request = ActivateNodeRequest(public_key=self._key, heartbeat_interval=HEARTBEAT_S)
+        self._node = Node(node_id=self._called(self._client.ActivateNode, request).node_id)
+        if not self._heart.is_alive():
+            self._heart.start()
+
+    def close(self) -> None:
+        """Say good-bye, if the relay can be reached, and end all calls."""
+        self._over.set()
+        if self._heart.is_alive():
+            self._heart.join()
+        try:
+            self._client.DeactivateNode(DeactivateNodeRequest(node_id=self._node.node_id))
+        except httpx.HTTPError:
+            _log.info("the relay could not be told that this node stops")
+        self._client.close()
+
+    def stop(self) -> None:
+        """Make whatever waits end soon; for a signal handler."""
+        self._over.set()
+
+    def wait(self, pause_s: float = POLL_S) -> bool:
+        """Wait between two questions; False once the node stops."""
+        return not self._over.wait(pause_s)
+
+    def received(self) -> Message | None:
+        """Return the next message for this node, whole; None while there is none.
+
+        Raises:
+            EnvelopeRefused: the relay does not let this node in any more.
+            RunOver: nobody waits for the reply.
+        """
+        answer = self._called(self._client.PullMessages, PullMessagesRequest(node=self._node))
+        if not answer.messages_list:
+            return None
+        announced = message_from_proto(answer.messages_list[0])
+        metadata, tree = announced.metadata, answer.message_object_trees[0]
+        TaskIdentity.run_id, TaskIdentity.node_id = metadata.run_id, self._node.node_id
+        TaskIdentity.task_id = 1
+        pull = make_pull_object_fn_protobuf(
+            lambda request: self._called(self._client.PullObject, request),
+            self._node,
+            metadata.run_id,
+        )
+        ids = [one.object_id for one in iterate_object_tree(tree)]
+        try:
+            contents = pull_objects(ids, pull, initial_backoff=_PULL_PAUSE_S, max_time=metadata.ttl)
+        except ObjectPullError as error:
+            raise RunOver from error
+        confirm = make_confirm_message_received_fn_protobuf(
+            lambda request: self._called(self._client.ConfirmMessageReceived, request),
+            self._node,
+            metadata.run_id,
+        )
+        confirm(metadata.message_id)
+        message = inflate_object_from_contents(metadata.message_id, contents)
+        if not isinstance(message, Message):
+            text = "the relay handed over an object that is no message"
+            raise TypeError(text)
+        # Flower leaves a message's id out of its objects, since it is their digest.
+        message.metadata.__dict__["_message_id"] = metadata.message_id
+        return message
+
+    def send(self, reply: Message) -> None:
+        """Send a reply whole.
+
+        Raises:
+            EnvelopeRefused: the relay does not let this node in any more.
+            RunOver: nobody waits for the reply.
+        """
+        with no_object_id_recompute():
+            reply.metadata.__dict__["_message_id"] = reply.object_id
+            request = PushMessagesRequest(
+                node=self._node,
+                messages_list=[message_to_proto(remove_content_from_message(reply))],
+                message_object_trees=[get_object_tree(reply)],
+            )
+            answer = self._called(self._client.PushMessages, request)
+            push = make_push_object_fn_protobuf(
+                lambda part: self._called(self._client.PushObject, part),
+                self._node,
+                reply.metadata.run_id,
+                answer.session_id,
+            )
+            objects, wanted = get_all_nested_objects(reply), {*answer.objects_to_push}
+            try:
+                push_objects(objects, push, object_ids_to_push=wanted)
+            except ObjectPushError as error:
+                raise RunOver from error
+
+    def _called(self, call: Callable[[Q], A], request: Q) -> A:
+        """Call the relay until it answers."""
+        pause_s = POLL_S
+        while True:
+            try:
+                return call(request)
+            except httpx.TransportError as error:
+                found = type(error).__name__
+            except httpx.HTTPStatusError as error:
+                status = error.response.status_code
+                if status == httpx.codes.FORBIDDEN:
+                    raise RunOver from error
+                if status != httpx.codes.TOO_MANY_REQUESTS and httpx.codes.is_client_error(status):
+                    raise _turned_away(error.response) from error
+                found = f"HTTP {status}"
+            _log.warning("the relay is asked again in %.1f s: %s", pause_s, found)
+            if self._over.wait(pause_s):
+                message = "call refused: this node stops"
+                raise EnvelopeRefused(message, next_step="start it again: hospital-node serve")
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _beat(self) -> None:
+        request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_S)
+        while not self._over.wait(HEARTBEAT_S / 2):
+            try:
+                self._client.SendNodeHeartbeat(request)
+            except httpx.HTTPError as error:
+                _log.warning("no heartbeat reached the relay: %s", type(error).__name__)
+
+
+def _turned_away(response: httpx.Response) -> EnvelopeRefused:
+    """Say why the relay does not let this node in, as far as it can be told from here."""
+    apart_s = _ahead_s(response)
+    if response.status_code == httpx.codes.UNAUTHORIZED and abs(apart_s) > _CLOCKS_APART_S:
+        message = (
+            f"connection refused: this machine's clock is {abs(apart_s):.0f} s "
+            f"{'ahead of' if apart_s > 0 else 'behind'} the aggregator's, "
+            f"at most {_CLOCKS_APART_S:.0f} s are allowed"
+        )
+        return EnvelopeRefused(message, next_step="set the clock by NTP on both machines")
+    message = (
+        f"connection refused: the aggregator does not know this node's key "
+        f"(HTTP {response.status_code}); it was not approved, or was revoked"
+    )
+    return EnvelopeRefused(message, next_step="ask the aggregator: aggregator roster list")
+
+
+def _ahead_s(response: httpx.Response) -> float:
+    """Return by how many seconds this clock is ahead of the answer's; 0 when it does not say."""
+    try:
+        there = parsedate_to_datetime(response.headers.get("date", ""))
+    except ValueError:
+        return 0.0
+    return (datetime.now(UTC) - there).total_seconds()

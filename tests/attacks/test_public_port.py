@@ -1,0 +1,199 @@
+"""Whoever reaches the aggregator's port: it answers nodes alone, and each for itself alone."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP384R1,
+    EllipticCurvePrivateKey,
+    generate_private_key,
+)
+from flwr.proto.fleet_pb2 import (
+    ActivateNodeRequest,
+    PullMessagesRequest,
+    PushMessagesRequest,
+)
+from flwr.proto.message_pb2 import Message, Metadata
+from flwr.proto.node_pb2 import Node
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+
+from aggregator.flower.link import admit, link_factory
+from aggregator.flower.superlink import BURST, MAX_BODY_BYTES, PATHS, REQUESTS_PER_S, Rate, fleet
+from schemas.enrolment import Member, Roster
+from schemas.wire.keys import SigningKey
+from schemas.wire.transport import named
+from tests.deployed import free_port
+
+NOW = "2026-11-20T09:08:07.006Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """The public application, and the keys of two sites that are let in."""
+
+    folder: Path
+    client: httpx.Client
+    keys: dict[str, EllipticCurvePrivateKey]
+
+    def admitted(self, *sites: str, until: str | None = None) -> None:
+        """Let in exactly these sites."""
+        members = tuple(
+            Member(
+                site=site,
+                key=SigningKey.generate().public,
+                since=NOW,
+                until=until,
+                transport=named(self.keys[site].public_key()),
+            )
+            for site in sites
+        )
+        service = SigningKey.generate().public
+        roster = Roster(federation="t", serial=1, aggregator=service, members=members)
+        admit(link_factory(self.folder).state(), roster, at=NOW)
+
+    @contextmanager
+    def line(self, site: str) -> Iterator[FleetHttpClient]:
+        """Lend the calls of a node."""
+        key = self.keys[site]
+        signer = NodeAuthHttpInterceptor(key, key.public_key())
+        with closing(FleetHttpClient(str(self.client.base_url), interceptors=[signer])) as made:
+            yield made
+
+    def activated(self, site: str) -> Node:
+        key = public_key_to_bytes(self.keys[site].public_key())
+        request = ActivateNodeRequest(public_key=key, heartbeat_interval=10)
+        with self.line(site) as line:
+            return Node(node_id=line.ActivateNode(request).node_id)
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[Port]:
+    keys = {site: generate_private_key(SECP384R1()) for site in ("north", "south", "stranger")}
+    app, number = fleet(link_factory(tmp_path)), free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=number, log_level="warning", ws="none"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    with httpx.Client(base_url=f"http://127.0.0.1:{number}", timeout=60) as client:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        found = Port(tmp_path, client, keys)
+        found.admitted("north", "south")
+        yield found
+    server.should_exit = True
+    thread.join()
+
+
+@contextmanager
+def turned_away(status: int) -> Iterator[None]:
+    with pytest.raises(httpx.HTTPStatusError) as found:
+        yield
+    assert found.value.response.status_code == status
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/control/start-run",
+        "/v1/control/register-node",
+        "/v1/control/list-runs",
+        "/v1/runtime/acquire-task",
+        "/v1/runtime/pull-messages",
+        "/v1/fleet/register-node",
+        "/v1/fleet/unregister-node",
+        "/v1/fleet/get-fab",
+        "/v1/fleet/get-run",
+        "/health",
+        "/docs",
+        "/openapi.json",
+        "/",
+    ],
+)
+def test_nothing_but_the_nodes_endpoints_answers(port: Port, path: str) -> None:
+    for method in ("GET", "POST"):
+        assert port.client.request(method, path, content=b"").status_code == 404
+
+
+def test_a_node_that_is_on_the_roster_is_let_in_and_may_come_back_at_once(port: Port) -> None:
+    first = port.activated("north")
+    assert port.activated("north") == first
+    with port.line("north") as line:
+        assert not line.PullMessages(PullMessagesRequest(node=first)).messages_list
+
+
+def test_a_call_without_a_signature_is_turned_away(port: Port) -> None:
+    headers = {"content-type": "application/protobuf", "accept": "application/protobuf"}
+    body = PullMessagesRequest(node=port.activated("north")).SerializeToString()
+    for path in PATHS:
+        answer = port.client.post(path, content=body, headers=headers)
+        assert answer.status_code in {400, 401}, path
+
+
+def test_a_key_that_is_not_on_the_roster_is_turned_away(port: Port) -> None:
+    with turned_away(412):
+        port.activated("stranger")
+
+
+def test_a_revoked_key_is_turned_away_from_the_next_call_on(port: Port) -> None:
+    north = port.activated("north")
+    port.admitted("south")
+    with turned_away(401), port.line("north") as line:
+        line.PullMessages(PullMessagesRequest(node=north))
+    with turned_away(412):
+        port.activated("north")
+
+
+def test_an_expired_key_is_turned_away(port: Port) -> None:
+    port.admitted("north", until="2026-11-20T09:08:07.005Z")
+    with turned_away(412):
+        port.activated("north")
+
+
+def test_a_node_cannot_take_the_messages_of_another(port: Port) -> None:
+    north, _ = port.activated("north"), port.activated("south")
+    with turned_away(401), port.line("south") as line:
+        line.PullMessages(PullMessagesRequest(node=north))
+
+
+def test_a_node_cannot_send_a_reply_in_the_name_of_another(port: Port) -> None:
+    north, south = port.activated("north"), port.activated("south")
+    forged = Message(metadata=Metadata(src_node_id=north.node_id, dst_node_id=1))
+    with turned_away(400), port.line("south") as line:
+        line.PushMessages(PushMessagesRequest(node=south, messages_list=[forged]))
+
+
+def test_a_body_over_the_cap_is_turned_away_before_it_is_read(port: Port) -> None:
+    answer = port.client.post("/v1/fleet/push-object", content=bytes(MAX_BODY_BYTES + 1))
+    assert answer.status_code == 413
+
+    def parts() -> Iterator[bytes]:
+        yield from (bytes(2**20) for _ in range(MAX_BODY_BYTES // 2**20 + 1))
+
+    answer = port.client.post("/v1/fleet/push-object", content=parts())
+    assert answer.status_code == 413
+
+
+def test_an_address_that_asks_without_end_is_turned_away_and_the_others_are_not() -> None:
+    rate = Rate()
+    taken = sum(rate.takes("10.0.0.1", now=5.0) for _ in range(10 * int(BURST)))
+    assert taken == BURST
+    assert not rate.takes("10.0.0.1", now=5.0)
+    assert rate.takes("10.0.0.2", now=5.0)
+    assert rate.takes("10.0.0.1", now=5.0 + 1.5 / REQUESTS_PER_S)
+    assert not rate.takes("10.0.0.1", now=5.0 + 1.5 / REQUESTS_PER_S)
+
+
+def test_the_memory_of_addresses_is_bounded() -> None:
+    rate = Rate()
+    for number in range(30_000):
+        rate.takes(str(number), now=0.0)
+    assert len(rate.left) <= 10_000

@@ -1,0 +1,154 @@
+"""A federation of real processes on this machine: aggregator and nodes over TLS on loopback.
+
+Homes are made and enrolled by the commands that people type; `serve` and `run` are processes.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aggregator.cli
+from deployment.material import pin
+from schemas.command_line import run
+from schemas.enrolment import fingerprint_of
+from schemas.errors import NothingAccepted
+from schemas.wire.keys import SigningKey
+from tests import study
+from tests.study import PLAN, PRIVATE, SITES, Study, command, write_toml
+
+PATIENCE_S = 60.0
+_START = "import sys; from {side}.cli import main; sys.exit(main())"
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def aggregate(*words: object, expect: int = 0) -> None:
+    """Run an `aggregator` command and hold its exit status."""
+    assert run(aggregator.cli.app, [str(one) for one in words]) == expect
+
+
+@dataclass(slots=True)
+class Deployed:
+    """Homes that are enrolled, and the processes that use them."""
+
+    study: Study
+    port: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def log(self, name: str) -> str:
+        return (self.study.folder / f"{name}.log").read_text()
+
+    def start(self, name: str, side: str, *words: object) -> subprocess.Popen[bytes]:
+        line = [sys.executable, "-W", "error::ResourceWarning", "-c", _START.format(side=side)]
+        with (self.study.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(  # noqa: S603 - every word is of a test
+                [*line, *(str(one) for one in words)],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "OMP_NUM_THREADS": "1", **self.environment},
+            )
+        return self.processes[name]
+
+    def serve(self) -> None:
+        self.start("serve", "aggregator", "serve", "--home", self.study.aggregator)
+        self.wait_for_port()
+
+    def wait_for_port(self) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                assert self.processes["serve"].poll() is None, self.log("serve")
+                assert time.monotonic() < end, self.log("serve")
+                time.sleep(0.05)
+            else:
+                return
+
+    def nodes(self) -> None:
+        for site in self.study.nodes:
+            self.node(site)
+
+    def node(self, site: str) -> None:
+        self.start(site, "hospital_node", "serve", "--home", self.study.nodes[site])
+
+    def lead(self, *words: object) -> subprocess.Popen[bytes]:
+        plan, home = self.study.plan, self.study.aggregator
+        return self.start("run", "aggregator", "run", plan, "--home", home, "--json", *words)
+
+    def led(self, *words: object) -> dict[str, Any]:
+        """Lead a run to its end, whatever its gate says, and return what it printed."""
+        status = self.lead(*words).wait(timeout=4 * PATIENCE_S)
+        logs = "\n".join(self.log(one) for one in self.processes)
+        assert status in {0, NothingAccepted.exit_status}, logs
+        [line] = [one for one in self.log("run").splitlines() if one.startswith("{")][-1:]
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def kill(self, name: str) -> None:
+        """End a process at once, without a word."""
+        self.processes[name].kill()
+        self.processes[name].wait()
+
+    def stop(self) -> None:
+        for one in self.processes.values():
+            if one.poll() is None:
+                one.send_signal(signal.SIGTERM)
+        for one in self.processes.values():
+            try:
+                one.wait(timeout=PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                one.kill()
+                one.wait()
+
+
+@contextmanager
+def deployed(folder: Path, *, private: bool = True, **changes: Any) -> Iterator[Deployed]:
+    """Make, enrol and approve three hospitals and their aggregator; end every process after."""
+    one = made(folder, private=private, **changes)
+    try:
+        yield one
+    finally:
+        one.stop()
+
+
+def made(folder: Path, *, private: bool, **changes: Any) -> Deployed:
+    port = free_port()
+    nodes = {site: folder / site for site in SITES}
+    here = Study(folder, folder / "small.plan.toml", folder / "aggregator", nodes)
+    shutil.copytree(study.hospitals(), folder, dirs_exist_ok=True)
+    write_toml(here.plan, PLAN | (PRIVATE if private else {}) | changes)
+    pin(here.plan)
+    address = f"127.0.0.1:{port}"
+    aggregate("init", "--home", here.aggregator, "--name", "t", "--address", address)
+    root = SigningKey.load(here.aggregator / "keys" / "root").public
+    for site in SITES:
+        named = ("--aggregator", address, "--fingerprint", fingerprint_of(root))
+        command("init", "--home", folder / site, "--site", site, *named)
+        study.ingest(here, site)
+        enrolled(here, site)
+        study.approved(here, site, private=private)
+    return Deployed(here, port)
+
+
+def enrolled(here: Study, site: str) -> None:
+    request, answer = here.folder / f"{site}.request", here.folder / f"{site}.admission"
+    command("enrol", "request", "--home", here.nodes[site], "--out", request)
+    aggregate("enrol", "approve", request, "--home", here.aggregator, "--out", answer)
+    command("enrol", "install", answer, "--home", here.nodes[site])
