@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from aggregator.material import read_material
 from deployment.embedded.federation import EmbeddedFederation
-from deployment.material import read_material
 from hospital_node.cohort.store import open_cohort
 from hospital_node.models.registry import build, load_arrays, trainable_arrays
 from schemas.wire.arrays import declared_layout, decoded

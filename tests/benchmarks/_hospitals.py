@@ -13,9 +13,10 @@ from typing import Any
 
 import aggregator.cli
 import hospital_node.cli
+from aggregator.material import read_material
 from aggregator.runs import conduct, started
 from deployment.embedded.federation import opened
-from deployment.material import pin, read_material
+from deployment.material import pin
 from deployment.outcome import exact_site_auroc
 from hospital_node import node
 from schemas.command_line import run
