@@ -8,6 +8,7 @@ admission.json   how to reach its aggregator, signed by that key
 plans/           approved plans, by digest
 frozen/          the arrays that plans do not train, by digest
 cohort/          images and manifests
+conformance/     every conformance report that left
 spool/           what was fetched from an archive and is not ingested yet
 ledger.sqlite    the privacy account
 journal/         the audit log
@@ -132,6 +133,11 @@ class NodeHome:
     def spool(self) -> Path:
         """What was fetched and is not ingested yet."""
         return self.root / "spool"
+
+    @property
+    def conformance(self) -> Path:
+        """The conformance reports that left."""
+        return self.root / "conformance"
 
     @property
     def web_secret(self) -> Path:

@@ -10,7 +10,9 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from schemas.base import Record
+from schemas.manifest import Part
 from schemas.names import Name, Text, Version
+from schemas.privacy import NoiseMultiplier
 
 Severity: TypeAlias = Literal["block", "quarantine", "warn"]
 
@@ -252,6 +254,30 @@ class DeidentificationRules(Record):
     burned_in: Severity = "quarantine"
 
 
+class Declared(Record):
+    """A person at the site states it in public; the node counts nothing."""
+
+    kind: Literal["declared"] = "declared"
+
+
+class Noised(Record):
+    """The node counts, adds noise, and charges it to the ledger."""
+
+    kind: Literal["noised"] = "noised"
+    noise_multiplier: NoiseMultiplier
+
+
+Price: TypeAlias = Annotated[Declared | Noised, Field(discriminator="kind")]
+
+
+class Disclosure(Record):
+    """One count that a site may tell in its conformance report, and at what price."""
+
+    statistic: Literal["patients"]
+    part: Part
+    price: Price
+
+
 class DataContract(Record):
     """What a cohort must be. The digest of this record names it in plans, messages and reports."""
 
@@ -268,6 +294,15 @@ class DataContract(Record):
     preprocessing: Preprocessing
     labels: LabelRules
     deidentification: DeidentificationRules = DeidentificationRules()
+    disclosures: tuple[Disclosure, ...] = Field(default=(), max_length=2)
+    """What a site may tell of its cohort; nothing else is told."""
+
+    @model_validator(mode="after")
+    def _disclosed_once(self) -> Self:
+        if len({one.part for one in self.disclosures}) != len(self.disclosures):
+            message = "a part is disclosed twice"
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _dimensions_fit(self) -> Self:

@@ -13,6 +13,7 @@ from hospital_node.cli import (
     init,
     model,
     policy,
+    report,
     review,
     serve,
     withdraw,
@@ -30,6 +31,7 @@ app.command("init")(init.init)
 app.command("serve")(serve.serve)
 app.add_typer(enrol.app, name="enrol")
 cohort.app.command("ingest")(ingest.ingest_cohort)
+cohort.app.command("report")(report.report)
 cohort.app.command("review")(review.review)
 cohort.app.command("withdraw")(withdraw.withdraw_patients)
 app.add_typer(cohort.app, name="cohort")

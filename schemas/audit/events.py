@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from schemas.base import Record
+from schemas.conformance import ConformanceCode
 from schemas.gate import CheckResult, Verdict
 from schemas.names import Digest, Moment, Name, PublicKey, SiteName, Text
 from schemas.privacy import PrivacyStatement, SampledGaussian, Spend
@@ -79,6 +80,16 @@ class ImagesFetched(Record):
     contract: Digest
     complete: bool
     """Everything that was asked for was listed and came."""
+
+
+class ConformanceReported(Record):
+    """A named person let the signed report on a cohort leave."""
+
+    kind: Literal["conformance-reported"] = "conformance-reported"
+    contract: Digest
+    code: ConformanceCode
+    report: Digest
+    approver: Text
 
 
 class ImageReviewed(Record):
@@ -333,6 +344,7 @@ Facts: TypeAlias = Annotated[
     | CohortWithdrawn
     | ImagesFetched
     | ImageReviewed
+    | ConformanceReported
     | PlanApproved
     | LimitSet
     | RunOpened

@@ -11,8 +11,8 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from schemas import update
 from schemas.base import Record
+from schemas.conformance import ConformanceReport
 from schemas.update import Evaluation, Refusal, Reply, Update
 
 BINDING = "repeats the request"
@@ -56,12 +56,36 @@ FIELDS: dict[str, str] = {
             "spent.pld": SPENT,
         }.items()
     },
+    # The answer to a contract.
+    "ConformanceReport.kind": "a constant of the software",
+    "ConformanceReport.federation": "the roster names it",
+    "ConformanceReport.site": "the roster names it",
+    "ConformanceReport.contract": "a constant of the contract",
+    "ConformanceReport.code": "coarse; outside the guarantee, as a refusal is",
+    "ConformanceReport.head": "counts commands, requests and charges, and hashes public facts",
+    "ConformanceReport.declared[].part": "a constant of the contract",
+    "ConformanceReport.declared[].patients": "a person's public statement, never counted",
+    "ConformanceReport.noised[].part": "a constant of the contract",
+    "ConformanceReport.noised[].patients": "charged: a noised count",
+    **{
+        f"ConformanceReport.noised[].privacy.{name}": reason
+        for name, reason in {
+            "event.kind": "a constant of the software",
+            "event.sampling_rate": "a constant of the software",
+            "event.noise_multiplier": "a constant of the contract",
+            "event.steps": "a constant of the software",
+            "max_norm": "a constant of the software",
+            "part": "a constant of the contract",
+            "unit": "a constant of the software",
+            "adjacency": "a constant of the software",
+            "spent.delta": "a constant of the plans that were charged",
+            "spent.rdp": SPENT,
+            "spent.pld": SPENT,
+        }.items()
+    },
 }
 
-REPLIES: tuple[type[Record], ...] = (
-    *(Update, Evaluation, Refusal),
-    *(kind for name in ("ConformanceReport",) if (kind := getattr(update, name, None))),
-)
+REPLIES: tuple[type[Record], ...] = (Update, Evaluation, Refusal, ConformanceReport)
 """Every kind of record that a node signs for the aggregator."""
 
 
