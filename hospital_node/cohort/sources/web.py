@@ -9,8 +9,9 @@
 
 import logging
 import re
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -92,12 +93,27 @@ class _Bounded:
     def stream(self, amount: int, *, decode_content: bool) -> Iterator[bytes]:
         """Yield the answer's bytes."""
         size = 0
-        for part in self._raw.stream(amount, decode_content=decode_content):
-            size += len(part)
-            if size > _MAX_ANSWER_BYTES or monotonic() > self._end:
-                message = "an answer over the limit"
-                raise requests.exceptions.ReadTimeout(message)
-            yield part
+        # One that drips never fills what the library waits for: the clock has to end it.
+        clock = threading.Timer(max(0.0, self._end - monotonic()), self._cut)
+        clock.daemon = True
+        clock.start()
+        try:
+            for part in self._raw.stream(amount, decode_content=decode_content):
+                size += len(part)
+                self._refuse_over(size)
+                yield part
+            self._refuse_over(size)
+        finally:
+            clock.cancel()
+
+    def _refuse_over(self, size: int) -> None:
+        if size > _MAX_ANSWER_BYTES or monotonic() > self._end:
+            message = "an answer over the limit"
+            raise requests.exceptions.ReadTimeout(message)
+
+    def _cut(self) -> None:
+        with suppress(OSError, RuntimeError, ValueError):  # it came to its end by itself
+            self._raw.shutdown()
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._raw, name)
@@ -112,6 +128,8 @@ def answering() -> Iterator[None]:
     """
     try:
         yield
+    except requests.exceptions.JSONDecodeError:
+        found, next_step = ("an answer that is not DICOM JSON", "check url in node.toml")
     except requests.exceptions.SSLError:
         found, next_step = (
             "its certificate is of another name or authority",
@@ -130,7 +148,7 @@ def answering() -> Iterator[None]:
             "check url in node.toml and that the archive is up; then run the command again, it "
             "goes on from here"
         )
-    except ValueError:
+    except (AttributeError, TypeError, ValueError):  # JSON of another form
         found, next_step = ("an answer that is not DICOM JSON", "check url in node.toml")
     else:
         return
@@ -150,8 +168,13 @@ def multipart(response: requests.Response) -> Iterator[bytes]:
     """Yield the bytes of the first part of a multipart answer (RFC 2046 section 5.1).
 
     Raises:
-        requests.exceptions.ChunkedEncodingError: it is cut off, or of another form.
+        ArchiveRefused: it is cut off, or of another form; never as an OSError, which is the disk's.
     """
+    with answering():
+        yield from _first_part(response)
+
+
+def _first_part(response: requests.Response) -> Iterator[bytes]:
     boundary = _boundary(response.headers)
     chunks = response.iter_content(2**16)
     if boundary is None:

@@ -59,6 +59,7 @@ class Liar:
     calling: str = "ARCHIVE"
     before_answer: Callable[[Event], None] = hold
     before_move: Callable[[Event], None] = hold
+    pause_s: float = 0.0
     node_port: int = 0
     stored: list[int] = field(default_factory=list)
     questions: int = 0
@@ -83,6 +84,7 @@ class Liar:
         sent = list(self.sends(self))
         yield len(sent)
         for one in sent:
+            time.sleep(self.pause_s)
             yield 0xFF00, one
 
 
