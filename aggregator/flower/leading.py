@@ -9,11 +9,13 @@ from collections.abc import Callable
 from flwr.app import Context, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID
 
+from aggregator.delivery import deliver
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.flower.link import RelayRun, link_factory, relay_run
 from aggregator.flower.link_grid import LinkGrid
 from aggregator.flower.server_app import build
+from aggregator.protection.sealing import SealedExchange
 from aggregator.run_state import RunState
 from aggregator.runs import conduct
 from schemas.audit.events import Facts
@@ -21,7 +23,7 @@ from schemas.names import Name
 
 
 def lead(federation: Federation, name: Name, observe: Callable[[Facts], None]) -> RunState:
-    """Conduct a started or interrupted run with the nodes that are connected, to its end.
+    """Conduct a run with the nodes that are connected, to its end, and deliver its model.
 
     Raises:
         FederationError: as `aggregator.runs.conduct`.
@@ -29,7 +31,9 @@ def lead(federation: Federation, name: Name, observe: Callable[[Facts], None]) -
     ended: list[RunState] = []
 
     def conducting(exchange: Exchange, _: Context) -> None:
-        ended.append(conduct(federation, name, exchange, observe))
+        sealing = SealedExchange(exchange, federation)
+        ended.append(conduct(federation, name, sealing, observe))
+        deliver(federation, name, sealing, observe)
 
     state = link_factory(federation.home.link).state()
     with relay_run(state) as run:

@@ -9,7 +9,14 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, Rec
 from schemas.release import ModelRelease
 from schemas.update import EvaluateRequest, TrainRequest
 from schemas.wire.envelope import Envelope
-from schemas.wire.packet import BODY_ENCODING, BODY_RECORD, ENTRY, ENVELOPE_RECORD, Packet
+from schemas.wire.packet import (
+    BODY_ENCODING,
+    BODY_RECORD,
+    ENTRY,
+    ENVELOPE_RECORD,
+    SEAL_RECORD,
+    Packet,
+)
 
 _TYPES = {
     TrainRequest.__name__: MessageType.TRAIN,
@@ -30,6 +37,7 @@ def records_of(packet: Packet) -> RecordDict:
         {
             ENVELOPE_RECORD: ConfigRecord({ENTRY: packet.envelope}),
             BODY_RECORD: ArrayRecord({ENTRY: body}),
+            SEAL_RECORD: ConfigRecord({ENTRY: packet.seal}),
         }
     )
 
@@ -39,11 +47,13 @@ def packet_of(reply: Message) -> Packet | None:
     if reply.has_error():
         return None
     records = reply.content
-    if records.keys() != {ENVELOPE_RECORD, BODY_RECORD}:
+    if records.keys() != {ENVELOPE_RECORD, BODY_RECORD, SEAL_RECORD}:
         return None
-    envelope, body = records[ENVELOPE_RECORD], records[BODY_RECORD]
-    if isinstance(envelope, ConfigRecord) and isinstance(body, ArrayRecord):
-        content, array = envelope.get(ENTRY), body.get(ENTRY)
-        if isinstance(content, bytes) and array is not None and array.stype == BODY_ENCODING:
-            return Packet(content, array.data)
+    match records[ENVELOPE_RECORD], records[BODY_RECORD], records[SEAL_RECORD]:
+        case ConfigRecord() as envelope, ArrayRecord() as body, ConfigRecord() as seal:
+            content, array, signature = envelope.get(ENTRY), body.get(ENTRY), seal.get(ENTRY)
+        case _:
+            return None
+    if isinstance(content, bytes) and isinstance(signature, bytes) and array is not None:
+        return Packet(content, array.data, signature) if array.stype == BODY_ENCODING else None
     return None

@@ -18,6 +18,7 @@ from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.federation import opened as opened_federation
 from aggregator.flower import server_app
+from aggregator.protection.sealing import SealedExchange
 from aggregator.run_state import RunState
 from aggregator.runs import conduct
 from deployment.embedded import engine
@@ -27,6 +28,7 @@ from hospital_node.node import Node
 from hospital_node.node import opened as opened_node
 from hospital_node.policy import load_policy
 from hospital_node.privacy.ledger import Ledger
+from hospital_node.protection.sealing import sealed_answer
 from hospital_node.session import answer, unable
 from schemas.audit.events import Facts
 from schemas.errors import FederationError, HomeRefused, InputRefused
@@ -54,8 +56,9 @@ class EmbeddedFederation:
         ended: list[RunState] = []
 
         def lead(exchange: Exchange, _: Context) -> None:
-            ended.append(conduct(self.federation, run, exchange, observe))
-            deliver(self.federation, run, exchange, observe)
+            sealing = SealedExchange(exchange, self.federation)
+            ended.append(conduct(self.federation, run, sealing, observe))
+            deliver(self.federation, run, sealing, observe)
 
         clients = {site: _client(node) for site, node in self.nodes.items()}
         engine.run(server_app.build(lead), clients, workers=workers)
@@ -125,6 +128,6 @@ def _refuse_second(site: SiteName, found: Mapping[SiteName, Node]) -> None:
 
 def _client(node: Node) -> ClientApp:
     def answering(how: Callable[[Node, Packet], Packet]) -> client_app.AnswerOf:
-        return lambda _: lambda packet: how(node, packet)
+        return lambda _: lambda packet: sealed_answer(how, node, packet)
 
     return client_app.build(answering(answer), answering(unable))

@@ -7,21 +7,35 @@
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
 
-from schemas.wire.packet import BODY_ENCODING, BODY_RECORD, ENTRY, ENVELOPE_RECORD, Packet
+from schemas.wire.packet import (
+    BODY_ENCODING,
+    BODY_RECORD,
+    ENTRY,
+    ENVELOPE_RECORD,
+    SEAL_RECORD,
+    Packet,
+)
 
 FAILED = "the node could not reply"
 """All that leaves a node whose work failed."""
 
 
 def packet_of(request: Message) -> Packet:
-    """Return the packet in a request; ValueError when its records are not the two of a packet."""
+    """Return the packet in a request; ValueError when its records are not those of a packet."""
     records = request.content
-    if records.keys() == {ENVELOPE_RECORD, BODY_RECORD}:
-        envelope, body = records[ENVELOPE_RECORD], records[BODY_RECORD]
-        if isinstance(envelope, ConfigRecord) and isinstance(body, ArrayRecord):
-            content, array = envelope.get(ENTRY), body.get(ENTRY)
-            if isinstance(content, bytes) and array is not None and array.stype == BODY_ENCODING:
-                return Packet(content, array.data)
+    if records.keys() == {ENVELOPE_RECORD, BODY_RECORD, SEAL_RECORD}:
+        match records[ENVELOPE_RECORD], records[BODY_RECORD], records[SEAL_RECORD]:
+            case ConfigRecord() as envelope, ArrayRecord() as body, ConfigRecord() as seal:
+                content, array, key = envelope.get(ENTRY), body.get(ENTRY), seal.get(ENTRY)
+                if (
+                    isinstance(content, bytes)
+                    and isinstance(key, bytes)
+                    and array is not None
+                    and array.stype == BODY_ENCODING
+                ):
+                    return Packet(content, array.data, key)
+            case _:
+                pass
     message = "request refused: its records are not those of one packet"
     raise ValueError(message)
 
@@ -33,6 +47,7 @@ def reply(request: Message, packet: Packet) -> Message:
         {
             ENVELOPE_RECORD: ConfigRecord({ENTRY: packet.envelope}),
             BODY_RECORD: ArrayRecord({ENTRY: body}),
+            SEAL_RECORD: ConfigRecord({ENTRY: packet.seal}),
         }
     )
     return Message(records, reply_to=request)

@@ -20,6 +20,7 @@ from hospital_node.flower.client_app import build
 from hospital_node.flower.messages import failure
 from hospital_node.flower.relay import POLL_S, Relay, RunOver
 from hospital_node.node import Node, opened
+from hospital_node.protection.sealing import sealed_answer
 from hospital_node.session import answer, unable
 from schemas.errors import EnvelopeRefused, FederationError, HomeRefused
 
@@ -105,7 +106,10 @@ def _owned(home: Path, warm: dict[str, object]) -> Iterator[Node | None]:
 
 
 def _client(node: Node) -> ClientApp:
-    return build(lambda _: lambda one: answer(node, one), lambda _: lambda one: unable(node, one))
+    return build(
+        lambda _: lambda one: sealed_answer(answer, node, one),
+        lambda _: lambda one: sealed_answer(unable, node, one),
+    )
 
 
 def _context(message: Message) -> Context:

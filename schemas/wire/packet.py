@@ -1,6 +1,6 @@
 """What crosses the relay: a signed envelope and the bytes that it names.
 
-* The relay carries two records; their names stand here, so that both sides use the same ones.
+* The relay carries three records; their names stand here, so that both sides use the same ones.
 * The body travels as it is: no relay library packs or reads arrays.
 """
 
@@ -12,8 +12,11 @@ ENVELOPE_RECORD = "envelope"
 BODY_RECORD = "body"
 """Record with the body's bytes under `ENTRY`."""
 
+SEAL_RECORD = "seal"
+"""Record with the bytes under `ENTRY` that say how a reply is sealed."""
+
 ENTRY = "bytes"
-"""The only entry of either record."""
+"""The only entry of each record."""
 
 BODY_ENCODING = "consilium.bytes"
 """What the relay's array type says of a body: plain bytes, for this software alone to read."""
@@ -25,3 +28,17 @@ class Packet:
 
     envelope: bytes
     body: bytes = b""
+    seal: bytes = b""
+    """Beside a request: the signed key that replies are sealed to. In a sealed reply, whose body is
+    ciphertext and whose envelope is empty: the site's signature. Empty in one that is open."""
+
+
+def joined(packet: Packet) -> bytes:
+    """Return an open packet as one piece of bytes, ready to be sealed."""
+    return len(packet.envelope).to_bytes(8, "big") + packet.envelope + packet.body
+
+
+def parted(content: bytes) -> Packet:
+    """Return the packet that was joined; what is too short has an envelope that nobody signed."""
+    end = 8 + int.from_bytes(content[:8], "big")
+    return Packet(content[8:end], content[end:])

@@ -13,7 +13,7 @@ from deployment.embedded.grid import EmbeddedGrid
 from schemas.enrolment import Member
 from schemas.errors import InvalidRecord
 from schemas.wire.envelope import signed
-from schemas.wire.packet import BODY_RECORD, ENTRY, ENVELOPE_RECORD, Packet
+from schemas.wire.packet import BODY_RECORD, ENTRY, ENVELOPE_RECORD, SEAL_RECORD, Packet
 from tests.deployment.embedded.echo import KEY, TIMELY_S, node, replies, request
 
 WHEN = "2030-01-01T00:00:00.000Z"
@@ -42,7 +42,13 @@ HOSTILE: Mapping[str, Callable[[Message], Message]] = {
     ),
     "an empty body record": lambda one: records(
         one,
-        RecordDict({ENVELOPE_RECORD: ConfigRecord({ENTRY: b"x"}), BODY_RECORD: ArrayRecord()}),
+        RecordDict(
+            {
+                ENVELOPE_RECORD: ConfigRecord({ENTRY: b"x"}),
+                BODY_RECORD: ArrayRecord(),
+                SEAL_RECORD: ConfigRecord({ENTRY: b""}),
+            }
+        ),
     ),
     "an envelope that is text": lambda one: records(
         one,
@@ -50,6 +56,7 @@ HOSTILE: Mapping[str, Callable[[Message], Message]] = {
             {
                 ENVELOPE_RECORD: ConfigRecord({ENTRY: "MILLER^ANNA"}),
                 BODY_RECORD: one.content[BODY_RECORD],
+                SEAL_RECORD: ConfigRecord({ENTRY: b""}),
             }
         ),
     ),

@@ -17,12 +17,20 @@ from numpy import zeros
 from deployment.embedded.engine import run
 from hospital_node.flower.client_app import build
 from schemas.update import EvaluateRequest, TrainRequest
-from schemas.wire.packet import BODY_ENCODING, BODY_RECORD, ENTRY, ENVELOPE_RECORD, Packet
+from schemas.wire.packet import (
+    BODY_ENCODING,
+    BODY_RECORD,
+    ENTRY,
+    ENVELOPE_RECORD,
+    SEAL_RECORD,
+    Packet,
+)
 from tests.deployment.embedded.echo import mute, node, replies, request
 
 BYTES = Array(BODY_ENCODING, (3,), BODY_ENCODING, b"abc")
 ENVELOPE = ConfigRecord({ENTRY: b"envelope"})
 BODY = ArrayRecord({ENTRY: BYTES})
+SEAL = ConfigRecord({ENTRY: b"seal"})
 
 
 def sent(records: RecordDict, kind: str = MessageType.TRAIN) -> Message:
@@ -58,18 +66,29 @@ def test_the_answer_is_chosen_by_the_node_that_is_asked() -> None:
 ODD: dict[str, RecordDict] = {
     "nothing": RecordDict(),
     "no body": RecordDict({ENVELOPE_RECORD: ENVELOPE}),
-    "records that change places": RecordDict({ENVELOPE_RECORD: BODY, BODY_RECORD: ENVELOPE}),
+    "records that change places": RecordDict(
+        {ENVELOPE_RECORD: BODY, BODY_RECORD: ENVELOPE, SEAL_RECORD: SEAL}
+    ),
     "a record too many": RecordDict(
-        {ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, "metrics": MetricRecord({"x": 1})}
+        {
+            ENVELOPE_RECORD: ENVELOPE,
+            BODY_RECORD: BODY,
+            SEAL_RECORD: SEAL,
+            "metrics": MetricRecord({"x": 1}),
+        }
     ),
     "text for an envelope": RecordDict(
-        {ENVELOPE_RECORD: ConfigRecord({ENTRY: "text"}), BODY_RECORD: BODY}
+        {ENVELOPE_RECORD: ConfigRecord({ENTRY: "text"}), BODY_RECORD: BODY, SEAL_RECORD: SEAL}
     ),
     "another entry": RecordDict(
-        {ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: ArrayRecord({"other": BYTES})}
+        {ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: ArrayRecord({"other": BYTES}), SEAL_RECORD: SEAL}
     ),
     "an array of numbers": RecordDict(
-        {ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: ArrayRecord({ENTRY: Array(zeros(3))})}
+        {
+            ENVELOPE_RECORD: ENVELOPE,
+            BODY_RECORD: ArrayRecord({ENTRY: Array(zeros(3))}),
+            SEAL_RECORD: SEAL,
+        }
     ),
 }
 
@@ -82,7 +101,7 @@ def test_records_that_are_not_one_packet_get_no_answer(records: RecordDict) -> N
 
 
 def test_one_packet_gets_its_reply_in_the_same_records() -> None:
-    records = RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY})
+    records = RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL})
     assert sent(records).content == records
 
 
@@ -102,7 +121,7 @@ def test_an_exception_leaves_a_node_without_type_text_or_place(
 
     @server.main()
     def main(grid: Grid, _: Context) -> None:
-        records = RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY})
+        records = RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL})
         [only] = grid.get_node_ids()
         came.extend(grid.send_and_receive([Message(records, only, MessageType.TRAIN)]))
 
@@ -123,6 +142,8 @@ def test_a_node_that_could_not_answer_refuses_instead() -> None:
 
 
 def test_a_message_of_another_type_is_refused_without_its_text() -> None:
-    reply = sent(RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY}), "train.other")
+    reply = sent(
+        RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL}), "train.other"
+    )
     assert reply.has_error()
     assert reply.error.reason == "the ClientApp raised an exception"

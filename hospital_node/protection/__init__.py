@@ -1,0 +1,1 @@
+"""What protects a node's replies on their way."""
