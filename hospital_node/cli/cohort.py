@@ -11,6 +11,7 @@ import typer
 from hospital_node.cli.options import ContractFile, Home, Json, read_contract
 from hospital_node.cli.summary import say_cohort, summary
 from hospital_node.cohort.contract_checks import conforms
+from hospital_node.cohort.near_duplicates import near_duplicates
 from hospital_node.cohort.sources.spool import spools
 from hospital_node.cohort.store import open_cohort, stored_contracts
 from hospital_node.config import NodeHome, load_config
@@ -39,6 +40,8 @@ def check(
 ) -> None:
     """Verify that the stored cohort is what was ingested, and show what its checks noticed.
 
+    Also looks for patients whose images look alike: one person under two identifiers.
+
     Ends with 0 when it conforms, with 1 when it does not, is not what was ingested, or none is
     stored, and with 2 when the contract cannot be read.
 
@@ -51,8 +54,9 @@ def check(
     except CohortRefused as refusal:
         say_refusal(refusal)
         raise typer.Exit(1) from None
-    say_cohort(agreed, cohort.manifest, cohort.findings, json=form is Format.json)
-    if not conforms(cohort.findings):
+    findings = (*cohort.findings, *near_duplicates(cohort))
+    say_cohort(agreed, cohort.manifest, findings, json=form is Format.json)
+    if not conforms(findings):
         raise typer.Exit(1)
 
 
