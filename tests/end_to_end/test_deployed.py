@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from schemas.audit.events import ReplyReceived, RoundMoved
+from hospital_node.config import NodeHome
+from hospital_node.delivery import models
+from schemas.audit.events import ModelDelivered, ReleaseDecided, ReplyReceived, RoundMoved
 from schemas.audit.journal import read_events
 from tests.deployed import deployed
 from tests.study import SITES
@@ -23,3 +25,16 @@ def test_two_private_rounds_run_over_tls_with_every_party_in_a_process_of_its_ow
     )
     ends = [one.target for one in facts if isinstance(one, RoundMoved)]
     assert "abandoned" not in ends
+
+
+def test_a_released_model_reaches_every_hospital_over_tls(tmp_path: Path) -> None:
+    with deployed(tmp_path, private=False, rounds=1, evaluation={"rounds": [1]}) as one:
+        one.serve()
+        one.nodes()
+        one.led()
+    facts = [event.facts for event in read_events(one.study.aggregator / "journal")]
+    (decision,) = (fact for fact in facts if isinstance(fact, ReleaseDecided))
+    assert decision.is_released
+    assert sorted(fact.site for fact in facts if isinstance(fact, ModelDelivered)) == list(SITES)
+    for home in one.study.nodes.values():
+        assert models(NodeHome(home)) == [decision.arrays]
