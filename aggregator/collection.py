@@ -2,6 +2,8 @@
 
 * Each reply is checked alone and put on disk as it comes.
 * A reply is known by the roster key that signed it, never by the slot in which it came.
+* Each reply brings its site's new events and a cosignature of this log; one that does not, or whose
+  log is not the one known, is left out, and a fork is recorded as an incident.
 * A reply that fails a check is quarantined, named and recorded; the others go on.
 * A reply is bound to federation, run, plan, round and request; a site answers a request once.
 * A request is on disk before it is sent, and a resumed round sends its very bytes: it returns each
@@ -10,14 +12,16 @@
   refusal is not: nothing was released, and a copied home that refuses must not lock out the other.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from aggregator.aggregation.spool import Spool
 from aggregator.aggregation.variates import variate_rounds
+from aggregator.audit.evaluations import keep_evaluation
+from aggregator.audit.exchange import show, taken
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.gates.update_gate import (
@@ -35,12 +39,15 @@ from schemas.audit.events import (
     ReplyReceived,
     RequestSent,
 )
+from schemas.audit.exchange import Shown
 from schemas.enrolment import Member, Roster
 from schemas.errors import EnvelopeRefused, JournalDamaged
 from schemas.files import write_durably
 from schemas.names import Digest, SiteName, digest_of
 from schemas.plan import TrainingPlan
 from schemas.update import (
+    Acknowledgement,
+    CloseRequest,
     EvaluateRequest,
     Evaluation,
     Refusal,
@@ -54,6 +61,12 @@ from schemas.wire.packet import Packet
 
 R = TypeVar("R", TrainRequest, EvaluateRequest)
 
+_PURPOSES: Mapping[type[Request], Literal["train", "evaluate", "close"]] = {
+    TrainRequest: "train",
+    EvaluateRequest: "evaluate",
+    CloseRequest: "close",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:
@@ -66,6 +79,15 @@ class Asking:
     request: Request
     roster: Roster
     observe: Callable[[Facts], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """A reply in the slot of a site, and what was shown of the log with the request."""
+
+    site: SiteName
+    packet: Packet
+    shown: Shown
 
 
 def train_request(federation: Federation, plan: TrainingPlan, state: RunState) -> TrainRequest:
@@ -98,6 +120,19 @@ def evaluate_request(
     )
 
 
+def close_request(federation: Federation, plan: TrainingPlan, state: RunState) -> CloseRequest:
+    """Make the request that ends a run."""
+    heads = federation.heads.of(federation.roster())
+    participants = tuple(sorted(one.site for one in plan.sites))
+    return CloseRequest(
+        **_binding(federation, state, "close"),
+        participants=participants,
+        arrays=digest_of(b""),
+        issued=federation.clock(),
+        heads={site: heads[site] for site in participants if site in heads},
+    )
+
+
 def collect_updates(asking: Asking, spool: Spool, *, body: bytes) -> None:
     """Ask for updates and spool the usable ones; sites spooled already are not asked again.
 
@@ -109,13 +144,14 @@ def collect_updates(asking: Asking, spool: Spool, *, body: bytes) -> None:
         return
     with ThreadPoolExecutor(1) as writer:
         written: Future[None] | None = None
-        for site, reply in _replies(asking, missing, body):
-            found = _checked(asking, site, reply, Update)
+        for came in _replies(asking, missing, body):
+            found = _checked(asking, came, Update)
             if written is not None:
                 written.result()
                 written = None
             if isinstance(found, Update):
-                written = writer.submit(spool.put, site, found, reply.envelope, reply.body)
+                envelope, delta = came.packet.envelope, came.packet.body
+                written = writer.submit(spool.put, came.site, found, envelope, delta)
         if written is not None:
             written.result()
 
@@ -123,57 +159,69 @@ def collect_updates(asking: Asking, spool: Spool, *, body: bytes) -> None:
 def collect_histograms(asking: Asking, *, body: bytes) -> tuple[SiteHistogram, ...]:
     """Ask for evaluations and return the usable ones in site order."""
     histograms: dict[SiteName, SiteHistogram] = {}
-    for site, reply in _replies(asking, asking.request.participants, body):
-        found = _checked(asking, site, reply, Evaluation)
+    for came in _replies(asking, asking.request.participants, body):
+        found = _checked(asking, came, Evaluation)
         if isinstance(found, Evaluation):
-            histograms[site] = SiteHistogram(site=site, histogram=found.histogram)
+            keep_evaluation(asking.federation.home, found, came.packet.envelope)
+            histograms[came.site] = SiteHistogram(site=came.site, histogram=found.histogram)
     return tuple(histograms[site] for site in sorted(histograms))
 
 
-def _replies(
-    asking: Asking, sites: Sequence[SiteName], body: bytes
-) -> Iterator[tuple[SiteName, Packet]]:
+def close(asking: Asking) -> None:
+    """Have the sites cosign the log that says how the run ended."""
+    for came in _replies(asking, asking.request.participants, b""):
+        _checked(asking, came, Acknowledgement)
+
+
+def _replies(asking: Asking, sites: Sequence[SiteName], body: bytes) -> Iterator[_Came]:
     """Send one request to these sites and yield what comes; a missing reply is recorded."""
     request = asking.request
-    packet = Packet(signed(request, asking.federation.key), body)
     sent = RequestSent(
         run=request.run,
         round=request.round,
         request=request.request,
-        purpose="train" if isinstance(request, TrainRequest) else "evaluate",
+        purpose=_PURPOSES[type(request)],
         arrays=request.arrays,
         sites=tuple(sites),
     )
     _note(asking, sent)
+    quorum = asking.plan.participation.quorum
+    shown = show(asking.federation, asking.roster, needed=quorum)
+    packet = Packet(signed(request, asking.federation.key), body, shown.canonical())
     deadline_s = asking.plan.participation.deadline_s
     for site, reply in asking.exchange(packet, sites, deadline_s=deadline_s):
         if reply is None:
             _note(asking, ReplyMissing(**_place(request), request=request.request, site=site))
         else:
-            yield site, reply
+            yield _Came(site, reply, shown)
 
 
 def _checked(
-    asking: Asking, site: SiteName, reply: Packet, kind: type[Update] | type[Evaluation]
+    asking: Asking, came: _Came, kind: type[Update] | type[Evaluation] | type[Acknowledgement]
 ) -> Update | Evaluation | None:
     """Return a reply that passes every check on itself; None after a recorded refusal or fault."""
-    request = asking.request
+    site, reply = came.site, came.packet
     try:
         found = _attributed(asking, site, reply, kind)
     except EnvelopeRefused as error:
         _quarantine(asking, site, "envelope", error.message)
         return None
-    for fault in faults_of_binding(found, request):
+    for fault in faults_of_binding(found, asking.request):
         _quarantine(asking, site, fault.check, fault.reason)
         return None
+    member = _member(asking, site)
+    log = taken(asking.federation, member, came.shown, reply.audit)
     if isinstance(found, Refusal):
-        refusal = RefusalReceived(
-            **_place(request), request=request.request, site=site, code=found.code
-        )
-        _note(asking, refusal)
+        _note(asking, *log.facts, _refused(asking, found))
         return None
-    asking.federation.heads.keep(_member(asking, site), found.head)
-    _note(asking, _received(asking, site, reply, found))
+    if isinstance(found, Acknowledgement):
+        _note(asking, *log.facts)
+        return None
+    asking.federation.heads.keep(member, found.head)
+    _note(asking, *log.facts, _received(asking, site, reply, found))
+    if log.fault is not None:
+        _quarantine(asking, site, "log", log.fault)
+        return None
     if isinstance(found, Update):
         faults = faults_alone(found, reply.body, plan=asking.plan, layout=asking.layout)
     else:
@@ -184,15 +232,19 @@ def _checked(
 
 
 def _attributed(
-    asking: Asking, site: SiteName, reply: Packet, kind: type[Update] | type[Evaluation]
-) -> Update | Evaluation | Refusal:
+    asking: Asking,
+    site: SiteName,
+    reply: Packet,
+    kind: type[Update] | type[Evaluation] | type[Acknowledgement],
+) -> Update | Evaluation | Acknowledgement | Refusal:
     """Open a reply under the site's roster key and hold its binding against the request.
 
     Raises:
         EnvelopeRefused: another signer, another binding, or arrays that are not the named ones.
     """
     member = _member(asking, site)
-    found: Update | Evaluation | Refusal = opened(reply.envelope, kind, Refusal, key=member.key)
+    found: Update | Evaluation | Acknowledgement | Refusal
+    found = opened(reply.envelope, kind, Refusal, key=member.key)
     if found.site != site:
         raise _foreign("it names another site")
     if isinstance(found, Update) and digest_of(reply.body) != found.arrays:
@@ -220,6 +272,13 @@ def _quarantine(asking: Asking, site: SiteName, check: str, reason: str) -> None
     )
 
 
+def _refused(asking: Asking, refusal: Refusal) -> RefusalReceived:
+    request = asking.request
+    return RefusalReceived(
+        **_place(request), request=request.request, site=refusal.site, code=refusal.code
+    )
+
+
 def _received(
     asking: Asking, site: SiteName, reply: Packet, found: Update | Evaluation
 ) -> ReplyReceived:
@@ -234,9 +293,10 @@ def _received(
     )
 
 
-def _note(asking: Asking, facts: Facts) -> None:
-    asking.federation.journal.append(facts)
-    asking.observe(facts)
+def _note(asking: Asking, *facts: Facts) -> None:
+    asking.federation.journal.append(*facts)
+    for one in facts:
+        asking.observe(one)
 
 
 def _place(request: Request) -> dict[str, Any]:

@@ -9,6 +9,8 @@ checkpoints/     models by digest, and their registry
 runs/            one folder for each run: plan, states, requests, spool
 heads/           the newest journal head that each site sent with a release
 journal/         the audit log
+logs/            the sites' audit logs, as they sent them
+witnesses/       the heads of the audit log that were shown, and who cosigned them
 reports/         reports by run
 """
 
@@ -99,6 +101,16 @@ class AggregatorHome:
     def journal(self) -> Path:
         """The audit log."""
         return self.root / "journal"
+
+    @property
+    def logs(self) -> Path:
+        """The sites' audit logs."""
+        return self.root / "logs"
+
+    @property
+    def witnesses(self) -> Path:
+        """The heads shown, with their cosignatures."""
+        return self.root / "witnesses"
 
     @property
     def reports(self) -> Path:

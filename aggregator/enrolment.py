@@ -36,7 +36,7 @@ def approved(federation: Federation, request: EnrolmentRequest) -> SignedAdmissi
         EnvelopeRefused: the site has joined with other keys, or its key was revoked.
     """
     _address(federation)
-    federation.enrol(request.site, request.key, transport=request.transport)
+    federation.enrol(request.site, request.key, request.witness, transport=request.transport)
     return admission(federation, request.site)
 
 

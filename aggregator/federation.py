@@ -6,9 +6,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from aggregator.audit.logs import SiteLog
+from aggregator.audit.witness import Witnesses
 from aggregator.checkpoints.registry import Registry
 from aggregator.checkpoints.store import CheckpointStore
 from aggregator.config import (
@@ -43,6 +45,19 @@ class Federation:
     store: CheckpointStore
     registry: Registry
     clock: Callable[[], Moment]
+    logs: dict[SiteName, SiteLog] = field(default_factory=dict)
+    """Copies of the sites' logs that were used."""
+
+    @property
+    def witnesses(self) -> Witnesses:
+        """The heads shown, and who cosigned them."""
+        return Witnesses(self.home.witnesses)
+
+    def log_of(self, site: SiteName) -> SiteLog:
+        """Return the copy of a site's log."""
+        if site not in self.logs:
+            self.logs[site] = SiteLog(self.home.logs / site)
+        return self.logs[site]
 
     @property
     def heads(self) -> Heads:
@@ -58,7 +73,12 @@ class Federation:
         return SigningKey.load(self.home.root_key).public, self.home.roster.read_bytes()
 
     def enrol(
-        self, site: SiteName, key: PublicKey, *, transport: TransportKey | None = None
+        self,
+        site: SiteName,
+        key: PublicKey,
+        witness: PublicKey,
+        *,
+        transport: TransportKey | None = None,
     ) -> Roster:
         """Add a site to the roster, with the keys that it handed over out of band.
 
@@ -69,7 +89,8 @@ class Federation:
         """
         roster = self.roster()
         known = roster.member(site)
-        if known is not None and known.key == key and transport in {None, known.transport}:
+        same = known is not None and (known.key, known.witness) == (key, witness)
+        if known is not None and same and transport in {None, known.transport}:
             return roster
         if known is not None and (known.key != key or known.transport is not None):
             message = f"enrolment refused: {site} has joined with another key"
@@ -79,7 +100,13 @@ class Federation:
         if key in {one.key for one in roster.revoked}:
             message = f"enrolment refused: the key of {site} was revoked"
             raise EnvelopeRefused(message, next_step="ask for a request with new keys")
-        member = Member(site=site, key=registered(key), since=self.clock(), transport=transport)
+        member = Member(
+            site=site,
+            key=registered(key),
+            witness=registered(witness),
+            since=self.clock(),
+            transport=transport,
+        )
         self.journal.append(Enrolled(federation=roster.federation, party=site, key=key))
         others = tuple(one for one in roster.members if one.site != site)
         return self._changed(roster, members=(*others, member))

@@ -158,7 +158,7 @@ def _collect(run: Run, state: RunState) -> RunState:
     body = run.vectors.content(state.server.iterate)
     if state.server.control is not None:
         body += run.vectors.content(state.server.control)
-    collect_updates(_asking(run, request), spool, body=body)
+    collect_updates(asking(run, request), spool, body=body)
     return state.model_copy(update={"phase": "collected"})
 
 
@@ -247,7 +247,7 @@ def _judge(run: Run, state: RunState) -> RunState:
         return state.model_copy(update={"phase": "provisional"})
     request = evaluate_request(run.federation, run.plan, state, candidate=state.candidate)
     body = run.federation.store.arrays(state.candidate)
-    histograms = collect_histograms(_asking(run, request), body=body)
+    histograms = collect_histograms(asking(run, request), body=body)
     verdict = judged(
         {one.site: one.histogram for one in histograms},
         {one.site: one.histogram for one in state.accepted.histograms} or None,
@@ -303,7 +303,8 @@ STEPS: Mapping[Phase, Callable[[Run, RunState], RunState]] = {
 }
 
 
-def _asking(run: Run, request: Request) -> Asking:
+def asking(run: Run, request: Request) -> Asking:
+    """Return a request with what its replies are held against."""
     return Asking(
         federation=run.federation,
         exchange=run.exchange,

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aggregator.checkpoints.registry import Run as RunEntry
+from aggregator.collection import close, close_request
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.recovery import taken_up
-from aggregator.rounds import Run, conducted, is_over
+from aggregator.rounds import Run, asking, conducted, is_over
 from aggregator.run_state import AcceptedModel, RunState, ServerArrays, StateFile
 from aggregator.vectors import Vectors
 from schemas.audit.events import Facts, RunClosed, RunOpened
@@ -136,6 +137,8 @@ def conduct(
     stopped = state.rejections >= plan.gate.max_rejections
     reason = "too many candidates in a row were rejected" if stopped else "every round is done"
     run.note(_closed(state, reason=reason))
+    close(asking(run, close_request(federation, plan, state)))
+    run.federation.journal.seal()
     return state
 
 

@@ -5,6 +5,7 @@ are no poison of updates: the hospital trains honestly on wrong labels.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -40,4 +41,5 @@ def poisoned(reply: Packet, attack: Attack, key: SigningKey) -> Packet:
     layout = declared_layout(reply.body)
     body = header(layout) + poison(flat_values(reply.body, layout)).astype("<f4").tobytes()
     fields = {name: getattr(update, name) for name in Update.model_fields}
-    return Packet(signed(Update(**fields | {"arrays": digest_of(body)}), key), body)
+    changed = Update(**fields | {"arrays": digest_of(body)})
+    return replace(reply, envelope=signed(changed, key), body=body)

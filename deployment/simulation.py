@@ -182,7 +182,7 @@ def _enrol(federation: Federation, scenario: Scenario, folder: Path) -> None:
     """Enrol every hospital, and hand each the roster."""
     for site in scenario.names:
         with opened(folder / site, command="simulate") as node:
-            federation.enrol(site, node.key.public)
+            federation.enrol(site, node.key.public, node.witness_key.public)
     root, roster = federation.roster_envelope()
     name = federation.config.federation
     membership = Membership(federation=name, root=root, roster=roster.decode())

@@ -2,7 +2,7 @@
 
 node.toml        site name, the aggregator that a person named, and where the hospital's archive is
 policy.toml      what this hospital allows
-keys/            signing, transport and pseudonym keys, and the archive's token, mode 0600
+keys/            signing, witness, transport and pseudonym keys, the archive's token; mode 0600
 membership.json  the federation that this hospital joined, by its root key
 admission.json   how to reach its aggregator, signed by that key
 plans/           approved plans, by digest
@@ -98,6 +98,11 @@ class NodeHome:
     def transport_key(self) -> Path:
         """The key by which the relay lets this node in."""
         return self.root / "keys" / "transport"
+
+    @property
+    def witness_key(self) -> Path:
+        """The key that cosigns the aggregator's log."""
+        return self.root / "keys" / "witness"
 
     @property
     def pseudonym_key(self) -> Path:
@@ -205,6 +210,7 @@ def write_keys(home: NodeHome) -> SigningKey:
     key = SigningKey.generate()
     key.save(home.signing_key)
     generate_transport_key(home.transport_key)
+    SigningKey.generate().save(home.witness_key)
     write_durably(home.pseudonym_key, secrets.token_bytes(_PSEUDONYM_KEY_BYTES), mode=0o600)
     return key
 

@@ -23,6 +23,7 @@ def request(node: Node) -> bytes:
     made = EnrolmentRequest(
         site=node.config.site,
         key=node.key.public,
+        witness=node.witness_key.public,
         transport=named(load_transport_key(node.home.transport_key).public_key()),
         software=VERSION,
         made=node.clock(),

@@ -40,6 +40,7 @@ class Node:
     home: NodeHome
     config: NodeConfig
     key: SigningKey
+    witness_key: SigningKey
     pseudonym_key: bytes
     journal: Journal
     clock: Callable[[], Moment]
@@ -68,8 +69,9 @@ class Node:
         """
         roster = _verified_roster(membership)
         member = roster.member(self.config.site)
-        if member is None or member.key != self.key.public:
-            raise _not_joined("the roster does not name this site with this node's key")
+        keys = (self.key.public, self.witness_key.public)
+        if member is None or (member.key, member.witness) != keys:
+            raise _not_joined("the roster does not name this site with this node's keys")
         if self.home.membership.exists():
             known, before = self.membership()
             if (known.federation, known.root) != (membership.federation, membership.root):
@@ -154,12 +156,12 @@ def opened(
     home = NodeHome(root)
     config = load_config(home)
     with owned(root), naming_versions(home.journal):
-        key = SigningKey.load(home.signing_key)
+        key, witness = SigningKey.load(home.signing_key), SigningKey.load(home.witness_key)
         journal = _journal(home, config, key, clock)
         try:
             refuse_empty(journal.size)
             journal.append(_software(command))
-            yield Node(home, config, key, load_pseudonym_key(home), journal, clock)
+            yield Node(home, config, key, witness, load_pseudonym_key(home), journal, clock)
         finally:
             journal.close()
 

@@ -2,10 +2,12 @@
 
 1. The request is signed by the aggregator of the joined federation and names this site; its arrays
    are the named ones, and the journal head that it returns is of this journal's own past.
+   The head of the aggregator's log, shown with it, continues the one cosigned last.
 2. A request answered before gets the stored reply's very bytes; nothing is trained or charged.
 3. A person here approved the plan by its digest; the node uses its own copy of the plan.
 4. The cohort is the one that was ingested, under the plan's contract.
-5. Ledger and journal are of one state, and privacy is charged to the ledger, on disk, before the
+5. Enough sites have cosigned the log under which this site's last reply left.
+   Ledger and journal are of one state, and privacy is charged to the ledger, on disk, before the
    work touches a patient's image.
 6. The reply is signed, and stored whole, before it leaves; then the charge is final.
 7. Any no is a signed refusal with a coarse code; its reason stays in this hospital's journal. Work
@@ -17,7 +19,17 @@ A crash between two lines costs at most a charge for something that never left.
 import logging
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Literal
 
+from hospital_node.audit.witness import (
+    Witnessed,
+    cosigned,
+    hold_quorum,
+    shared,
+    shown_in,
+    witnessed,
+)
 from hospital_node.delivery import received
 from hospital_node.node import Node, installed_code
 from hospital_node.policy import Policy, approved_plan
@@ -34,7 +46,9 @@ from schemas.errors import (
     CohortRefused,
     EnvelopeRefused,
     FederationError,
+    HeadRefused,
     InputRefused,
+    NotWitnessed,
     PolicyRefused,
 )
 from schemas.names import Digest, Text, digest_of
@@ -42,6 +56,8 @@ from schemas.plan import PatientPrivacy
 from schemas.privacy import PrivacyStatement
 from schemas.release import ModelRelease
 from schemas.update import (
+    Acknowledgement,
+    CloseRequest,
     EvaluateRequest,
     Evaluation,
     Refusal,
@@ -73,13 +89,16 @@ def answer(node: Node, packet: Packet) -> Packet:
     """
     if kind_of(packet.envelope) == ModelRelease.__name__:
         return received(node, packet)
-    request = _verified(node, packet)
+    request, shown, witness = _verified(node, packet), shown_in(packet.audit), None
     try:
-        reply = _answered(node, request, packet)
+        witness = witnessed(node, shown)
+        reply = _answered(node, request, packet, witness)
     except FederationError as error:
         reply = _refusal(node, request, error)
+    if witness is not None:
+        node.journal.append(*cosigned(node, witness))
     node.journal.seal()
-    return reply
+    return replace(reply, audit=shared(node, shown, witness))
 
 
 def unable(node: Node, packet: Packet) -> Packet:
@@ -93,12 +112,16 @@ def unable(node: Node, packet: Packet) -> Packet:
     message = "request refused: its work failed unexpectedly; this node's log names the place"
     reply = _refusal(node, request, FederationError(message))
     node.journal.seal()
-    return reply
+    return replace(reply, audit=shared(node, shown_in(packet.audit), None))
 
 
 def _verified(node: Node, packet: Packet) -> Request:
     membership, roster = node.membership()
-    request = opened(packet.envelope, TrainRequest, EvaluateRequest, key=roster.aggregator)
+    request: Request
+    if kind_of(packet.envelope) == CloseRequest.__name__:
+        request = opened(packet.envelope, CloseRequest, key=roster.aggregator)
+    else:
+        request = opened(packet.envelope, TrainRequest, EvaluateRequest, key=roster.aggregator)
     if request.federation != membership.federation:
         raise _invalid("it is of another federation")
     if node.config.site not in request.participants:
@@ -111,18 +134,21 @@ def _verified(node: Node, packet: Packet) -> Request:
 
 def _named(request: Request, body: bytes) -> Iterator[tuple[bytes, Digest]]:
     """Yield what travels beside a request, each part with the digest that it must have."""
-    if isinstance(request, EvaluateRequest) or request.control is None:
+    if not isinstance(request, TrainRequest) or request.control is None:
         yield body, request.arrays
     else:
         yield from zip(request.parts(body), (request.arrays, request.control), strict=True)
 
 
-def _answered(node: Node, request: Request, packet: Packet) -> Packet:
+def _answered(node: Node, request: Request, packet: Packet, witness: Witnessed) -> Packet:
+    if isinstance(request, CloseRequest):
+        return _acknowledged(node, request, witness)
     purpose = _purpose(request)
     slot, replies = Slot(request.run, request.round, purpose), Replies(node.home.replies)
     _hold_head(node, request)
     stored = replies.stored(slot, packet.envelope, key=node.key.public)
-    node.journal.append(_received(request, purpose, repeated=stored is not None))
+    received = _received(request, purpose, repeated=stored is not None)
+    node.journal.append(*cosigned(node, witness), received)
     if stored is not None:
         noted = tuple(read_facts(node.home.journal, ReplySent, Settled))
         with _held_ledger(node) as ledger:
@@ -132,6 +158,7 @@ def _answered(node: Node, request: Request, packet: Packet) -> Packet:
     if replies.last_round(request.run, purpose) > request.round:
         raise _invalid("a later round was answered already")
     plan, policy = approved_plan(node.home, request.plan, site=node.config.site)
+    hold_quorum(node, witness, needed=plan.participation.quorum)
     work = prepared(node, request, plan, body=packet.body)
     with _held_ledger(node) as ledger:
         entry = _entry(request, work)
@@ -141,6 +168,15 @@ def _answered(node: Node, request: Request, packet: Packet) -> Packet:
         _conclude(node, ledger, _sent(request, reply, arrays))
     _log.info("run %s round %d: %s answered", request.run, request.round, purpose)
     return reply
+
+
+def _acknowledged(node: Node, request: CloseRequest, witness: Witnessed) -> Packet:
+    """Note that a run is over, and say so; what matters is the cosignature beside it."""
+    _hold_head(node, request)
+    node.journal.append(*cosigned(node, witness), _received(request, "close", repeated=False))
+    bound = request.model_dump(include={"federation", "run", "plan", "round", "request"})
+    site, head = node.config.site, node.journal.head()
+    return Packet(signed(Acknowledgement(**bound, site=site, head=head), node.key))
 
 
 def _hold_head(node: Node, request: Request) -> None:
@@ -260,6 +296,8 @@ def _code(error: FederationError) -> RefusalCode:
             return "cohort-unfit"
         case EnvelopeRefused() | ArraysRefused() | InputRefused():
             return "request-invalid"
+        case NotWitnessed() | HeadRefused():
+            return "not-witnessed"
         case _:
             return "unavailable"
 
@@ -268,7 +306,9 @@ def _purpose(request: Request) -> Purpose:
     return "train" if isinstance(request, TrainRequest) else "evaluate"
 
 
-def _received(request: Request, purpose: Purpose, *, repeated: bool) -> RequestReceived:
+def _received(
+    request: Request, purpose: Literal["train", "evaluate", "close"], *, repeated: bool
+) -> RequestReceived:
     return RequestReceived(
         run=request.run,
         round=request.round,

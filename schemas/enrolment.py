@@ -38,6 +38,8 @@ class Member(Record):
 
     site: SiteName
     key: PublicKey
+    witness: PublicKey
+    """The key that cosigns the log of others; it signs nothing else."""
     since: Moment
     until: Moment | None = None
     """The key does not count from this moment on; None: until it is revoked."""
@@ -71,6 +73,7 @@ class Roster(Record):
     def _distinct(self) -> Self:
         names = [one.site for one in self.members]
         keys = [one.key for one in self.members] + [self.aggregator]
+        keys += [one.witness for one in self.members]
         if names != sorted(set(names)) or len(set(keys)) != len(keys):
             message = "sites are not sorted and distinct, or two members share a key"
             raise ValueError(message)
@@ -93,6 +96,7 @@ class EnrolmentRequest(Record):
 
     site: SiteName
     key: PublicKey
+    witness: PublicKey
     transport: TransportKey
     software: Text
     made: Moment

@@ -18,6 +18,8 @@ FederationError
 │   ├── ArchiveRefused               a PACS or DICOMweb that is silent, refuses, or breaks off
 │   ├── EnvelopeRefused              signature, sender, run, plan, round or replay
 │   ├── ArraysRefused                names, shapes, dtypes, length or non-finite values
+│   ├── HeadRefused                  a log's head that cannot be cosigned
+│   ├── NotWitnessed                 too few sites have cosigned the aggregator's log
 │   ├── QuorumLost
 │   ├── NothingAccepted              the run ended without an accepted model
 │   └── NotReleased                  the accepted model misses the plan's release criteria
@@ -134,6 +136,22 @@ class EnvelopeRefused(PeerRefused):
 
 class ArraysRefused(PeerRefused):
     """Arrays differ from the declared layout or hold values that are not finite."""
+
+
+class HeadRefused(PeerRefused):
+    """A log's head was offered for cosigning and cannot be; `status` is the specification's.
+
+    A fork is a head that does not continue the one cosigned before.
+    """
+
+    def __init__(self, message: str, *, status: int, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.status = status
+        self.is_fork = status == 422  # noqa: PLR2004 - "Unprocessable" there: no proof that it continues
+
+
+class NotWitnessed(PeerRefused):
+    """The aggregator's last head was not cosigned by enough sites."""
 
 
 class QuorumLost(PeerRefused):

@@ -17,7 +17,7 @@ from schemas.names import Digest, Moment, Name, Note, SiteName
 from schemas.privacy import PrivacyStatement
 
 RefusalCode: TypeAlias = Literal[
-    "request-invalid", "not-approved", "over-budget", "cohort-unfit", "unavailable"
+    "request-invalid", "not-approved", "over-budget", "cohort-unfit", "not-witnessed", "unavailable"
 ]
 
 Head: TypeAlias = Note
@@ -86,6 +86,18 @@ class EvaluateRequest(Binding):
     """The largest journal head that each site sent with a release; none at first."""
 
 
+class CloseRequest(Binding):
+    """The run is over: cosign the log that says so. Nothing is trained, and no array travels."""
+
+    kind: Literal["close-request"] = "close-request"
+    participants: tuple[SiteName, ...] = Field(min_length=1)
+    arrays: Digest
+    """Of no bytes."""
+    issued: Moment
+    heads: dict[SiteName, Note] = Field(default_factory=dict)
+    """As in a train request."""
+
+
 class Update(Binding):
     """A site's delta: trained minus received arrays."""
 
@@ -136,5 +148,13 @@ class Refusal(Binding):
     code: RefusalCode
 
 
-Request: TypeAlias = TrainRequest | EvaluateRequest
-Reply: TypeAlias = Update | Evaluation | Refusal
+class Acknowledgement(Binding):
+    """A site's reply to the end of a run."""
+
+    kind: Literal["acknowledgement"] = "acknowledgement"
+    site: SiteName
+    head: Head
+
+
+Request: TypeAlias = TrainRequest | EvaluateRequest | CloseRequest
+Reply: TypeAlias = Update | Evaluation | Refusal | Acknowledgement

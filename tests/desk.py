@@ -11,14 +11,13 @@ from aggregator.runs import conduct
 from deployment.embedded.federation import EmbeddedFederation
 from hospital_node.node import Node
 from hospital_node.privacy.ledger import Ledger
-from hospital_node.session import answer
 from schemas.audit.events import Facts, Quarantined
 from schemas.errors import EnvelopeRefused
 from schemas.names import digest_of
 from schemas.update import Evaluation, Refusal, TrainRequest, Update
 from schemas.wire.envelope import opened, signed
 from schemas.wire.packet import Packet
-from tests.study import Direct, Study, Tamper, made
+from tests.study import Direct, Study, Tamper, made, witnessed
 
 DELTA = 1e-4
 ONE_ROUND: dict[str, Any] = {"rounds": 1, "evaluation": {"rounds": [1]}}
@@ -57,7 +56,7 @@ class Desk:
         )
 
     def asked(self, kind: type[Any] = TrainRequest, **changes: Any) -> Any:
-        return self.read(answer(self.node, self.packet(kind, **changes)))
+        return self.read(self.answer(self.packet(kind, **changes)))
 
     def refused(self, kind: type[Any] = TrainRequest, **changes: Any) -> str:
         """Return the code of the refusal that a request gets."""
@@ -71,6 +70,9 @@ class Desk:
             return opened(reply.envelope, Update, Evaluation, key=key)
         except EnvelopeRefused:
             return opened(reply.envelope, Refusal, key=key)
+
+    def answer(self, packet: Packet) -> Packet:
+        return witnessed(self.embedded, self.node, packet)
 
     def spent(self, part: Any = "train") -> float:
         with Ledger(self.node.home.ledger) as ledger:

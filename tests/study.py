@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 
 import aggregator.cli
 import hospital_node.cli
+from aggregator.audit.exchange import show
 from aggregator.federation import Federation
 from aggregator.material import read_material
 from aggregator.run_state import RunState
@@ -31,6 +32,8 @@ from hospital_node.models.registry import build, trainable_arrays
 from hospital_node.node import Node
 from hospital_node.session import answer
 from schemas.audit.events import Facts
+from schemas.audit.exchange import Shared
+from schemas.audit.notes import cosignature, witness_name
 from schemas.command_line import run
 from schemas.network import ConvolutionalNetwork
 from schemas.plan import TrainingPlan
@@ -228,6 +231,23 @@ def approved(study: Study, site: str, *, private: bool, expect: int = 0) -> None
 
 
 Tamper = Callable[[str, Packet], Packet | None]
+
+
+def witnessed(embedded: EmbeddedFederation, node: Node, packet: Packet) -> Packet:
+    """Answer a packet beside which the log is shown; then every site cosigns what was shown."""
+    federation = embedded.federation
+    roster = federation.roster()
+    shown = show(federation, roster, needed=1)
+    note = shown.offers[0].partition("\n\n")[2]
+    try:
+        return replace(answer(node, replace(packet, audit=shown.canonical())), audit=b"")
+    finally:
+        for site, other in embedded.nodes.items():
+            line = cosignature(note, name=witness_name(site), key=other.witness_key, seconds=1)
+            part = Shared(first=0, events=(), head=note, cosignature=line)
+            member = roster.member(site)
+            assert member is not None
+            assert federation.witnesses.keep(shown, part, member)
 
 
 @dataclass(frozen=True, slots=True)

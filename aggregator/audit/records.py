@@ -17,7 +17,7 @@ from schemas.plan import TrainingPlan
 from schemas.privacy import SampledGaussian, Spend
 from schemas.update import RefusalCode
 
-Purpose: TypeAlias = Literal["train", "evaluate"]
+Purpose: TypeAlias = Literal["train", "evaluate", "close"]
 Standing: TypeAlias = Literal["PASS", "ATTENTION", "FAIL"]
 Subject: TypeAlias = Literal["integrity", "privacy", "contract", "gate", "exceptions"]
 RoundOutcome: TypeAlias = Literal[

@@ -7,9 +7,10 @@
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 
 from schemas.release import ModelRelease
-from schemas.update import EvaluateRequest, TrainRequest
+from schemas.update import CloseRequest, EvaluateRequest, TrainRequest
 from schemas.wire.envelope import Envelope
 from schemas.wire.packet import (
+    AUDIT_RECORD,
     BODY_ENCODING,
     BODY_RECORD,
     ENTRY,
@@ -22,6 +23,7 @@ _TYPES = {
     TrainRequest.__name__: MessageType.TRAIN,
     EvaluateRequest.__name__: MessageType.EVALUATE,
     ModelRelease.__name__: MessageType.QUERY,
+    CloseRequest.__name__: MessageType.QUERY,
 }
 
 
@@ -38,6 +40,7 @@ def records_of(packet: Packet) -> RecordDict:
             ENVELOPE_RECORD: ConfigRecord({ENTRY: packet.envelope}),
             BODY_RECORD: ArrayRecord({ENTRY: body}),
             SEAL_RECORD: ConfigRecord({ENTRY: packet.seal}),
+            AUDIT_RECORD: ConfigRecord({ENTRY: packet.audit}),
         }
     )
 
@@ -47,13 +50,20 @@ def packet_of(reply: Message) -> Packet | None:
     if reply.has_error():
         return None
     records = reply.content
-    if records.keys() != {ENVELOPE_RECORD, BODY_RECORD, SEAL_RECORD}:
+    if records.keys() != {ENVELOPE_RECORD, BODY_RECORD, SEAL_RECORD, AUDIT_RECORD}:
         return None
-    match records[ENVELOPE_RECORD], records[BODY_RECORD], records[SEAL_RECORD]:
-        case ConfigRecord() as envelope, ArrayRecord() as body, ConfigRecord() as seal:
-            content, array, signature = envelope.get(ENTRY), body.get(ENTRY), seal.get(ENTRY)
+    texts = [_bytes_in(records[one]) for one in (ENVELOPE_RECORD, SEAL_RECORD, AUDIT_RECORD)]
+    body = records[BODY_RECORD]
+    array = body.get(ENTRY) if isinstance(body, ArrayRecord) else None
+    match texts:
+        case [bytes() as envelope, bytes() as seal, bytes() as audit] if array is not None:
+            if array.stype == BODY_ENCODING:
+                return Packet(envelope, array.data, seal, audit)
         case _:
-            return None
-    if isinstance(content, bytes) and isinstance(signature, bytes) and array is not None:
-        return Packet(content, array.data, signature) if array.stype == BODY_ENCODING else None
+            """Not one packet."""
     return None
+
+
+def _bytes_in(record: object) -> bytes | None:
+    content = record.get(ENTRY) if isinstance(record, ConfigRecord) else None
+    return content if isinstance(content, bytes) else None

@@ -84,7 +84,7 @@ def opened(aggregator: Path, nodes: Sequence[Path]) -> Iterator[EmbeddedFederati
                 load_policy(node.home)
                 with Ledger(node.home.ledger):
                     pass
-                federation.enrol(node.config.site, node.key.public)
+                federation.enrol(node.config.site, node.key.public, node.witness_key.public)
             except (FederationError, OSError, UnicodeDecodeError) as error:
                 left_out.append(_left_out(home, error))
                 continue

@@ -8,6 +8,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDic
 from flwr.common.constant import ErrorCode
 
 from schemas.wire.packet import (
+    AUDIT_RECORD,
     BODY_ENCODING,
     BODY_RECORD,
     ENTRY,
@@ -23,21 +24,23 @@ FAILED = "the node could not reply"
 def packet_of(request: Message) -> Packet:
     """Return the packet in a request; ValueError when its records are not those of a packet."""
     records = request.content
-    if records.keys() == {ENVELOPE_RECORD, BODY_RECORD, SEAL_RECORD}:
-        match records[ENVELOPE_RECORD], records[BODY_RECORD], records[SEAL_RECORD]:
-            case ConfigRecord() as envelope, ArrayRecord() as body, ConfigRecord() as seal:
-                content, array, key = envelope.get(ENTRY), body.get(ENTRY), seal.get(ENTRY)
-                if (
-                    isinstance(content, bytes)
-                    and isinstance(key, bytes)
-                    and array is not None
-                    and array.stype == BODY_ENCODING
-                ):
-                    return Packet(content, array.data, key)
+    if records.keys() == {ENVELOPE_RECORD, BODY_RECORD, SEAL_RECORD, AUDIT_RECORD}:
+        texts = [_bytes_in(records[one]) for one in (ENVELOPE_RECORD, SEAL_RECORD, AUDIT_RECORD)]
+        body = records[BODY_RECORD]
+        array = body.get(ENTRY) if isinstance(body, ArrayRecord) else None
+        match texts:
+            case [bytes() as envelope, bytes() as seal, bytes() as audit] if array is not None:
+                if array.stype == BODY_ENCODING:
+                    return Packet(envelope, array.data, seal, audit)
             case _:
-                pass
+                """Not one packet."""
     message = "request refused: its records are not those of one packet"
     raise ValueError(message)
+
+
+def _bytes_in(record: object) -> bytes | None:
+    content = record.get(ENTRY) if isinstance(record, ConfigRecord) else None
+    return content if isinstance(content, bytes) else None
 
 
 def reply(request: Message, packet: Packet) -> Message:
@@ -48,6 +51,7 @@ def reply(request: Message, packet: Packet) -> Message:
             ENVELOPE_RECORD: ConfigRecord({ENTRY: packet.envelope}),
             BODY_RECORD: ArrayRecord({ENTRY: body}),
             SEAL_RECORD: ConfigRecord({ENTRY: packet.seal}),
+            AUDIT_RECORD: ConfigRecord({ENTRY: packet.audit}),
         }
     )
     return Message(records, reply_to=request)

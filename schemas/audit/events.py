@@ -13,7 +13,7 @@ from pydantic import Field
 from schemas.base import Record
 from schemas.conformance import ConformanceCode
 from schemas.gate import CheckResult, Verdict
-from schemas.names import Digest, Moment, Name, PublicKey, SiteName, Text
+from schemas.names import Digest, Moment, Name, Note, PublicKey, SiteName, Text
 from schemas.privacy import PrivacyStatement, SampledGaussian, Spend
 from schemas.update import RefusalCode
 
@@ -159,7 +159,7 @@ class RequestSent(Record):
     run: Name
     round: int
     request: Name
-    purpose: Literal["train", "evaluate"]
+    purpose: Literal["train", "evaluate", "close"]
     arrays: Digest
     sites: tuple[SiteName, ...]
 
@@ -171,7 +171,7 @@ class RequestReceived(Record):
     run: Name
     round: int
     request: Name
-    purpose: Literal["train", "evaluate"]
+    purpose: Literal["train", "evaluate", "close"]
     arrays: Digest
     repeated: bool
 
@@ -327,6 +327,44 @@ class ModelInstalled(Record):
     approver: Text
 
 
+class HeadCosigned(Record):
+    """A node cosigned a head of the aggregator's log, which continues the one before."""
+
+    kind: Literal["head-cosigned"] = "head-cosigned"
+    head: Note
+    """As its owner signed it."""
+
+
+class LogReceived(Record):
+    """The aggregator has a site's log up to this head; who cosigns this log covers that one too."""
+
+    kind: Literal["log-received"] = "log-received"
+    site: SiteName
+    head: Note
+    """As the site signed it."""
+
+
+class ForkSeen(Record):
+    """An incident: the owner of a log has signed two heads that cannot be of one history."""
+
+    kind: Literal["fork-seen"] = "fork-seen"
+    known: Note | None
+    """The head known before; None: none was."""
+    shown: Note
+
+
+class SignedOff(Record):
+    """A named person states what a signature under a run's report means (21 CFR 11.50)."""
+
+    kind: Literal["signed-off"] = "signed-off"
+    run: Name
+    bundle: Digest
+    """What was reviewed: the bundle's bytes."""
+    name: Text
+    meaning: Literal["reviewed", "approved", "rejected"]
+    note: Text
+
+
 class ReportWritten(Record):
     """A report was made."""
 
@@ -366,6 +404,10 @@ Facts: TypeAlias = Annotated[
     | ModelDelivered
     | ModelReceived
     | ModelInstalled
+    | HeadCosigned
+    | LogReceived
+    | ForkSeen
+    | SignedOff
     | ReportWritten,
     Field(discriminator="kind"),
 ]

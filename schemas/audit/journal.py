@@ -5,22 +5,26 @@
 * The head is signed when the log is made, at the end of a round and at the end of a command.
 * After a crash the file may hold more events than the head, never fewer; a torn last line was never
   acknowledged and is dropped.
-* Files that do not fit together are refused and left as they are.
+* Files that do not fit together are refused and left as they are. A log up to 8 MiB is read whole
+  when it is opened; of a longer one, what follows the signed head, the rest through its stored
+  nodes. `verified` always reads everything.
 * One writer: the owner of the home directory.
 """
 
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from schemas.audit.events import AuditEvent, Facts
-from schemas.audit.merkle import Frontier, grown, leaf_hash
+from schemas.audit.merkle import Frontier, consistency_proof, grown, leaf_hash, root_over
+from schemas.audit.nodes import Nodes, completed, frontier_at
 from schemas.audit.notes import TreeHead, signed_head, verified_head
 from schemas.base import Record
 from schemas.errors import InvalidRecord, JournalDamaged, OtherVersion
@@ -28,10 +32,14 @@ from schemas.files import make_folder, write_durably
 from schemas.names import Moment, PublicKey
 from schemas.wire.keys import SigningKey
 
-_EVENTS, _HEAD, _PRIVATE = "events.jsonl", "head", "private"
+_EVENTS, _HEAD, _PRIVATE, _TREE = "events.jsonl", "head", "private", "tree"
 _REMEMBERED = 2**15
 """Lines whose facts a process keeps: some 10 000 requests, at a kilobyte each."""
 _VERSION_CHARACTERS = 40
+_READ_WHOLE_BYTES = 8 * 2**20
+_BATCH = 4096
+
+T = TypeVar("T")
 
 
 class Journal:
@@ -47,7 +55,9 @@ class Journal:
         """
         self._folder, self._origin, self._key, self._clock = folder, origin, key, clock
         make_folder(folder)
-        self._frontier, self._end = _recovered(folder, origin=origin, key=key.public)
+        self._nodes = Nodes(folder / _TREE)
+        head = _stored_head(folder, origin=origin, key=key.public)
+        self._frontier, self._end = _recovered(folder, head, self._nodes)
         self._file = (folder / _EVENTS).open("ab", buffering=0)
         self._file.truncate(self._end)
         if not (folder / _HEAD).exists():
@@ -59,8 +69,8 @@ class Journal:
         Private details go to a file of their own under a salt; the last event commits to them. What
         cannot be written whole is taken back.
         """
-        lines = []
-        frontier = self._frontier
+        lines, nodes, ends = list[bytes](), list[bytes](), list[int]()
+        frontier, end = self._frontier, self._end
         for place, one in enumerate(facts, start=1):
             event = AuditEvent(
                 sequence=frontier.size,
@@ -70,7 +80,11 @@ class Journal:
                 private=self._committed(private) if private and place == len(facts) else None,
             )
             lines.append(event.canonical())
-            frontier = frontier.appended(leaf_hash(lines[-1]))
+            leaf, end = leaf_hash(lines[-1]), end + len(lines[-1]) + 1
+            nodes.append(completed(frontier, leaf))
+            ends.append(end)
+            frontier = frontier.appended(leaf)
+        self._nodes.write(self._frontier.size, b"".join(nodes), ends)
         self._write(b"".join(line + b"\n" for line in lines))
         self._frontier = frontier
 
@@ -92,6 +106,37 @@ class Journal:
         head = TreeHead(self._origin, self._frontier.size, self._frontier.root())
         return signed_head(head, self._key)
 
+    def head_at(self, size: int) -> str:
+        """Return the signed tree head over the first `size` events, at least one.
+
+        Raises:
+            JournalDamaged: the stored nodes do not lead there.
+        """
+        head = TreeHead(self._origin, size, self._from_nodes(lambda: self._root(size)))
+        return signed_head(head, self._key)
+
+    def consistency(self, old: int) -> list[bytes]:
+        """Prove that everything appended continues the first `old` events, at least one.
+
+        Raises:
+            JournalDamaged: the stored nodes do not lead there.
+        """
+        return self._from_nodes(lambda: consistency_proof(old, self.size, self._nodes.node))
+
+    def lines(self, first: int, *, most: int) -> list[bytes]:
+        """Return the stored bytes of up to `most` events from one on.
+
+        Raises:
+            JournalDamaged: the stored nodes do not lead there.
+        """
+        count = max(0, min(most, self.size - first))
+        start, end = self._from_nodes(
+            lambda: (self._nodes.end(first), self._nodes.end(first + count))
+        )
+        with (self._folder / _EVENTS).open("rb") as file:
+            file.seek(start)
+            return file.read(end - start).split(b"\n")[:-1]
+
     def root_at(self, size: int) -> bytes | None:
         """Return the root over the first `size` events; None when there are fewer.
 
@@ -104,6 +149,16 @@ class Journal:
         """Seal the log and release the file."""
         self.seal()
         self._file.close()
+        self._nodes.close()
+
+    def _root(self, size: int) -> bytes:
+        return root_over(0, size, self._nodes.node)
+
+    def _from_nodes(self, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except LookupError:
+            raise _damaged("stored nodes that end too early") from None
 
     def _write(self, content: bytes) -> None:
         left = memoryview(content)
@@ -131,12 +186,17 @@ def read_events(folder: Path) -> Iterator[AuditEvent]:
 
 
 def read_facts(folder: Path, *kinds: type[Facts]) -> Iterator[Facts]:
-    """Read the facts of some kinds, in order; lines of other kinds are passed by unparsed.
+    """Read the facts of some kinds, in order; lines of other kinds are passed by unparsed."""
+    yield from facts_in(_whole_lines(folder), *kinds)
+
+
+def facts_in(lines: Iterable[bytes], *kinds: type[Facts]) -> Iterator[Facts]:
+    """Read the facts of some kinds in stored lines; those of other kinds are passed by unparsed.
 
     A line is parsed once in a process, by its very bytes: what is read again costs little.
     """
     tags = [f'"kind":"{kind.model_fields["kind"].default}"'.encode() for kind in kinds]
-    for line in _whole_lines(folder):
+    for line in lines:
         if any(tag in line for tag in tags):
             facts = _facts_of(line)
             if isinstance(facts, kinds):
@@ -209,29 +269,54 @@ def refuse_empty(size: int) -> None:
         )
 
 
-def _recovered(folder: Path, *, origin: str, key: PublicKey) -> tuple[Frontier, int]:
-    """Return the frontier over the whole lines and where they end, if they fit the head."""
-    head = _stored_head(folder, origin=origin, key=key)
+def _recovered(folder: Path, head: TreeHead | None, nodes: Nodes) -> tuple[Frontier, int]:
+    """Return the frontier over the whole lines and where they end, if they fit the head.
+
+    The nodes of what is read are stored anew.
+    """
+    path = folder / _EVENTS
+    length = path.stat().st_size if path.exists() else 0
     if head is None:
-        if (folder / _EVENTS).exists() and (folder / _EVENTS).stat().st_size > 0:
+        if length > 0:
             raise _damaged("events without a signed tree head")
         return Frontier(), 0
-    frontier, end, found = Frontier(), 0, head.size == 0
-    for line in _whole_lines(folder):
-        frontier, end = frontier.appended(leaf_hash(line)), end + len(line) + 1
-        if frontier.size == head.size:
-            found = frontier.root() == head.root
-    if not found:
+    frontier, end = Frontier(), 0
+    if length > _READ_WHOLE_BYTES:
+        frontier, end = _from_head(head, nodes) or (frontier, end)
+    found = head.size == frontier.size
+    lines = _whole_lines(folder, start=end)
+    while batch := list(islice(lines, _BATCH)):
+        size, made, ends = frontier.size, list[bytes](), list[int]()
+        for line in batch:
+            leaf, end = leaf_hash(line), end + len(line) + 1
+            made.append(completed(frontier, leaf))
+            ends.append(end)
+            frontier = frontier.appended(leaf)
+            if frontier.size == head.size:
+                found = frontier.root() == head.root
+        nodes.write(size, b"".join(made), ends)
+    if not found or end > length:
         raise _damaged("events that differ from the signed tree head")
     return frontier, end
 
 
-def _whole_lines(folder: Path) -> Iterator[bytes]:
+def _from_head(head: TreeHead, nodes: Nodes) -> tuple[Frontier, int] | None:
+    """Return what stands under the head by the stored nodes; None: they do not lead there."""
+    try:
+        frontier = frontier_at(head.size, nodes.node)
+        end = nodes.end(head.size)
+    except LookupError:
+        return None
+    return (frontier, end) if frontier.root() == head.root else None
+
+
+def _whole_lines(folder: Path, *, start: int = 0) -> Iterator[bytes]:
     """Read the stored events without their line ends; a torn last one is left out."""
     path = folder / _EVENTS
     if not path.exists():
         return
     with path.open("rb") as file:
+        file.seek(start)
         for line in file:
             if line.endswith(b"\n"):
                 yield line[:-1]

@@ -15,7 +15,8 @@ from pydantic import StringConstraints
 from schemas.base import Record
 from schemas.errors import EnvelopeRefused, InvalidRecord
 from schemas.names import Name, PublicKey
-from schemas.wire.keys import SigningKey, is_signed
+from schemas.wire.keys import SigningKey
+from schemas.wire.signatures import is_signed
 
 A = TypeVar("A", bound=Record)
 B = TypeVar("B", bound=Record)

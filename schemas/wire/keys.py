@@ -1,15 +1,13 @@
 """Ed25519 signing keys (RFC 8032).
 
 * A private key is made on the machine that uses it and never leaves it; its file has mode 0600.
-* Small-order public keys are refused when a key is registered: with one, a signature can fit many
-  messages.
+* A public key is checked when it is registered.
 """
 
 import base64
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -20,9 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from schemas.errors import EnvelopeRefused, HomeRefused
 from schemas.files import read_private, write_durably
 from schemas.names import PublicKey
-
-_P = 2**255 - 19
-_D = -121665 * pow(121666, -1, _P) % _P
+from schemas.wire.signatures import is_sound
 
 
 class SigningKey:
@@ -74,36 +70,9 @@ def registered(key: PublicKey) -> PublicKey:
     Raises:
         EnvelopeRefused: not a point in canonical form, or one of small order.
     """
-    raw = base64.b64decode(key)
-    y = int.from_bytes(raw, "little") & (2**255 - 1)
-    if y >= _P or _has_small_order(y) or not _is_on_curve(y):
+    if not is_sound(key):
         message = (
             "key refused: its encoding is not canonical, its order is small, or it is no point"
         )
         raise EnvelopeRefused(message, next_step="make a new key pair")
     return key
-
-
-def _has_small_order(y: int) -> bool:
-    """Say whether the order divides 8: y of the point is 1, -1 or 0, or y of its double is 0.
-
-    The doubled y is 0 where x^2 = -y^2, which in the curve's equation leaves d y^4 + 2 y^2 = 1.
-    """
-    return y in {0, 1, _P - 1} or (_D * y**4 + 2 * y**2 - 1) % _P == 0
-
-
-def _is_on_curve(y: int) -> bool:
-    """Say whether x^2 = (y^2 - 1) / (d y^2 + 1) has a root (RFC 8032, 5.1.3), by Euler's criterion.
-
-    A quotient is a square exactly when the product is.
-    """
-    return pow((y * y - 1) * (_D * y * y + 1), (_P - 1) // 2, _P) == 1
-
-
-def is_signed(message: bytes, signature: bytes, key: PublicKey) -> bool:
-    """Say whether the signature over the message is of this key."""
-    try:
-        Ed25519PublicKey.from_public_bytes(base64.b64decode(key)).verify(signature, message)
-    except (InvalidSignature, ValueError):
-        return False
-    return True

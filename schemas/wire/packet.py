@@ -1,7 +1,8 @@
 """What crosses the relay: a signed envelope and the bytes that it names.
 
-* The relay carries three records; their names stand here, so that both sides use the same ones.
+* The relay carries four records; their names stand here, so that both sides use the same ones.
 * The body travels as it is: no relay library packs or reads arrays.
+* What the logs' owners show each other carries signatures of its own; in a reply it is sealed too.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ BODY_RECORD = "body"
 
 SEAL_RECORD = "seal"
 """Record with the bytes under `ENTRY` that say how a reply is sealed."""
+
+AUDIT_RECORD = "audit"
+"""Record with what the logs' owners show each other under `ENTRY`."""
 
 ENTRY = "bytes"
 """The only entry of each record."""
@@ -31,14 +35,19 @@ class Packet:
     seal: bytes = b""
     """Beside a request: the signed key that replies are sealed to. In a sealed reply, whose body is
     ciphertext and whose envelope is empty: the site's signature. Empty in one that is open."""
+    audit: bytes = b""
+    """What is shown of a log. Empty in a sealed reply, which holds it within."""
 
 
 def joined(packet: Packet) -> bytes:
     """Return an open packet as one piece of bytes, ready to be sealed."""
-    return len(packet.envelope).to_bytes(8, "big") + packet.envelope + packet.body
+    parts = (packet.envelope, packet.audit)
+    return b"".join(len(one).to_bytes(8, "big") + one for one in parts) + packet.body
 
 
 def parted(content: bytes) -> Packet:
     """Return the packet that was joined; what is too short has an envelope that nobody signed."""
     end = 8 + int.from_bytes(content[:8], "big")
-    return Packet(content[8:end], content[end:])
+    start = end + 8
+    last = start + int.from_bytes(content[end:start], "big")
+    return Packet(content[8:end], content[last:], audit=content[start:last])

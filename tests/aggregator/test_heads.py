@@ -12,7 +12,8 @@ from schemas.wire.keys import SigningKey
 
 KEY, OTHER, SERVICE = (SigningKey.generate() for _ in range(3))
 SINCE = "2026-11-20T09:08:07.006Z"
-EAST = Member(site="east", key=KEY.public, since=SINCE)
+WITNESS = SigningKey.generate().public
+EAST = Member(site="east", key=KEY.public, witness=WITNESS, since=SINCE)
 
 
 def roster(*members: Member) -> Roster:
@@ -50,7 +51,7 @@ def test_what_the_site_did_not_sign_for_its_journal_is_refused(tmp_path: Path, w
 def test_a_head_under_a_former_key_is_left_out(tmp_path: Path) -> None:
     heads = Heads(tmp_path)
     heads.keep(EAST, note(3))
-    anew = Member(site="east", key=OTHER.public, since=SINCE)
+    anew = Member(site="east", key=OTHER.public, witness=WITNESS, since=SINCE)
     assert heads.of(roster(anew)) == {}
     heads.keep(anew, note(1, key=OTHER))
     assert heads.of(roster(anew)) == {"east": note(1, key=OTHER)}

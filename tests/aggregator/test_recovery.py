@@ -192,7 +192,7 @@ def _joins(embedded: EmbeddedFederation, study: Study, stack: list[Any]) -> None
     manager = opened_node(study.nodes["west"], command="run")
     node = manager.__enter__()
     stack.append(manager)
-    embedded.federation.enrol("west", node.key.public)
+    embedded.federation.enrol("west", node.key.public, node.witness_key.public)
     root, roster = embedded.federation.roster_envelope()
     for one in (*embedded.nodes.values(), node):
         name = embedded.federation.config.federation

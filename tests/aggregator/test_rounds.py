@@ -1,6 +1,7 @@
 """Whole runs over a small study: the transition table, rollback, recovery and bad updates."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from schemas.errors import InputRefused, QuorumLost
 from schemas.names import digest_of
 from schemas.update import Evaluation, Histogram, Update
 from schemas.wire.arrays import declared_layout, flat_values, header
-from schemas.wire.envelope import opened, signed
+from schemas.wire.envelope import kind_of, opened, signed
 from schemas.wire.packet import Packet
 from tests.study import PLAN, Direct, Study, conducting, made
 
@@ -44,7 +45,7 @@ def resigned(
     fields = {name: getattr(update, name) for name in Update.model_fields}
     if update.arrays == digest_of(reply.body):
         fields["arrays"] = digest_of(body)
-    return Packet(signed(Update(**fields), key), body)
+    return replace(reply, envelope=signed(Update(**fields), key), body=body)
 
 
 def moves(seen: list[Facts]) -> list[tuple[int, str]]:
@@ -256,7 +257,7 @@ def _worse(site: str, embedded: EmbeddedFederation, reply: Packet) -> Packet:
     negatives, positives = evaluation.histogram.counts
     fields = {name: getattr(evaluation, name) for name in Evaluation.model_fields}
     turned = Histogram(counts=(tuple(sorted(negatives)), tuple(sorted(positives, reverse=True))))
-    return Packet(signed(Evaluation(**fields | {"histogram": turned}), key))
+    return replace(reply, envelope=signed(Evaluation(**fields | {"histogram": turned}), key))
 
 
 def _judged_down_from(study: Study, first: int) -> tuple[RunState, list[Facts]]:
@@ -267,7 +268,7 @@ def _judged_down_from(study: Study, first: int) -> tuple[RunState, list[Facts]]:
 
         def tamper(site: str, reply: Packet) -> Packet:
             nonlocal number
-            if reply.body:
+            if kind_of(reply.envelope) != "Evaluation":
                 return reply
             key = embedded.nodes[site].key
             number = opened(reply.envelope, Evaluation, key=key.public).round

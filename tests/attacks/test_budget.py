@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from hospital_node.policy import Limit, set_limit
-from hospital_node.session import answer
 from schemas.audit.events import RefusalReceived
 from schemas.update import EvaluateRequest, Update
 from tests.desk import DELTA, desk
@@ -41,7 +40,7 @@ def test_work_whose_reply_cannot_be_stored_is_charged_and_does_not_leave(tmp_pat
     with desk(tmp_path, private=True) as one:
         one.node.home.replies.write_text("a file where the folder should be")
         with pytest.raises(OSError, match=r"directory|exists"):
-            answer(one.node, one.packet())
+            one.answer(one.packet())
         spent = one.spent()
         assert spent > 0
         one.node.home.replies.unlink()

@@ -7,7 +7,6 @@ import pytest
 
 import aggregator.cli
 from aggregator.runs import conduct
-from hospital_node.session import answer
 from schemas.audit.events import ReplyReceived
 from schemas.command_line import run
 from schemas.errors import CheckpointDamaged, HomeRefused
@@ -92,7 +91,7 @@ def test_a_key_that_others_can_read_leaves_its_hospital_out(tmp_path: Path) -> N
 
 def test_a_stored_reply_that_was_changed_is_not_sent_and_not_made_again(tmp_path: Path) -> None:
     with desk(tmp_path, private=True) as one:
-        answer(one.node, one.packet())
+        one.answer(one.packet())
         spent = one.spent()
         path = next(one.node.home.replies.rglob("*-train"))
         content = bytearray(path.read_bytes())

@@ -50,6 +50,7 @@ class Port:
             Member(
                 site=site,
                 key=SigningKey.generate().public,
+                witness=SigningKey.generate().public,
                 since=NOW,
                 until=until,
                 transport=named(self.keys[site].public_key()),

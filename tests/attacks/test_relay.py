@@ -24,7 +24,7 @@ def test_a_reply_forged_in_a_hospitals_name_is_left_out(tmp_path: Path) -> None:
         def forged(site: str, reply: Packet) -> Packet:
             if site != "north" or not reply.body:
                 return reply
-            return Packet(signed(as_update(embedded, site, reply), own), reply.body)
+            return replace(reply, envelope=signed(as_update(embedded, site, reply), own))
 
         return forged
 
@@ -37,7 +37,7 @@ def test_another_enrolled_hospital_cannot_write_for_it_either(tmp_path: Path) ->
             if site != "north" or not reply.body:
                 return reply
             west = embedded.nodes["west"].key
-            return Packet(signed(as_update(embedded, site, reply), west), reply.body)
+            return replace(reply, envelope=signed(as_update(embedded, site, reply), west))
 
         return forged
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from hospital_node.session import answer
 from schemas.errors import EnvelopeRefused
 from schemas.update import EvaluateRequest, Update
 from schemas.wire.envelope import signed
@@ -18,7 +17,7 @@ def test_a_request_under_another_key_gets_no_answer_and_costs_nothing(tmp_path: 
     with desk(tmp_path, private=True) as one:
         for key in (SigningKey.generate(), one.embedded.nodes["north"].key):
             with pytest.raises(EnvelopeRefused, match="not of the expected key"):
-                answer(one.node, Packet(signed(one.request(), key), one.body))
+                one.answer(Packet(signed(one.request(), key), one.body))
         assert one.spent() == 0
 
 
@@ -26,7 +25,7 @@ def test_arrays_that_the_aggregator_did_not_name_get_no_answer(tmp_path: Path) -
     with desk(tmp_path, private=True) as one:
         packet = one.packet()
         with pytest.raises(EnvelopeRefused, match="its arrays are not the named ones"):
-            answer(one.node, replace(packet, body=packet.body[:-1] + b"\1"))
+            one.answer(replace(packet, body=packet.body[:-1] + b"\1"))
         assert one.spent() == 0
 
 
@@ -34,9 +33,9 @@ def test_arrays_that_the_aggregator_did_not_name_get_no_answer(tmp_path: Path) -
 def test_no_release_is_had_twice_under_any_request_id(tmp_path: Path, kind: type | None) -> None:
     kinds = () if kind is None else (kind,)
     with desk(tmp_path, private=True) as one:
-        first = answer(one.node, one.packet(*kinds))
+        first = one.answer(one.packet(*kinds))
         spent = one.spent(), one.spent("validation")
-        assert answer(one.node, one.packet(*kinds)) == first
+        assert one.answer(one.packet(*kinds)) == first
         assert one.refused(*kinds, request="another") == "request-invalid"
         assert one.refused(*kinds, issued="2026-01-02T00:00:00.000Z") == "request-invalid"
         assert (one.spent(), one.spent("validation")) == spent

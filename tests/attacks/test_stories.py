@@ -5,7 +5,7 @@ for bit, that of a run which the hospital never answered.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -180,7 +180,7 @@ def telling(lie: Lie) -> Callable[[EmbeddedFederation], Tamper]:
             changed, body = found
             if changed["arrays"] == update["arrays"]:
                 changed = changed | {"arrays": digest_of(body)}
-            return Packet(envelope(changed, key.sign), body)
+            return replace(reply, envelope=envelope(changed, key.sign), body=body)
 
         return told
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from aggregator.runs import conduct
-from hospital_node.session import answer
 from schemas.audit.events import RequestSent
 from schemas.errors import EnvelopeRefused
 from tests.desk import ONE_ROUND, desk
@@ -39,4 +38,4 @@ def test_a_request_that_names_others_gets_no_answer(tmp_path: Path) -> None:
     with desk(tmp_path) as one:
         packet = one.packet(participants=("north", "west"))
         with pytest.raises(EnvelopeRefused, match="does not name this site"):
-            answer(one.node, packet)
+            one.answer(packet)

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def lying(lie: Lie) -> Callable[[EmbeddedFederation], Tamper]:
             layout = declared_layout(reply.body)
             fields, vector = lie(fields, flat_values(reply.body, layout).copy())
             body = header(layout) + vector.tobytes()
-            return Packet(envelope(fields | {"arrays": digest_of(body)}, key.sign), body)
+            signed = envelope(fields | {"arrays": digest_of(body)}, key.sign)
+            return replace(reply, envelope=signed, body=body)
 
         return told
 

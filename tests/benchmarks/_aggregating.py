@@ -17,8 +17,11 @@ from typing import IO, Any
 from aggregator.federation import opened
 from aggregator.runs import Material, conduct, started
 from schemas.audit.events import CheckpointStored, Facts, Quarantined
+from schemas.audit.exchange import Shared, Shown
+from schemas.audit.notes import cosignature, witness_name
 from schemas.contract import DataContract
 from schemas.plan import TrainingPlan
+from schemas.wire.keys import SigningKey
 from schemas.wire.packet import Packet
 from tests.benchmarks._replying import received, send
 from tests.benchmarks._replying import sites as named
@@ -64,6 +67,19 @@ def _pipes(process: "subprocess.Popen[bytes]") -> tuple[IO[bytes], IO[bytes]]:
     return process.stdin, process.stdout
 
 
+def _shared(folder: Path, site: str, shown: bytes) -> bytes:
+    """Return a site's log and cosignature, as its node would send them."""
+    note = Shown.from_canonical(shown).offers[0].partition("\n\n")[2]
+    key = SigningKey.load(folder / "witnesses" / site)
+    lines = (folder / "journals" / site / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    return Shared(
+        first=0,
+        events=tuple(lines),
+        head=(folder / "heads" / site).read_text(encoding="utf-8"),
+        cosignature=cosignature(note, name=witness_name(site), key=key, seconds=1),
+    ).canonical()
+
+
 def ours(folder: Path, count: int, combiner: str) -> dict[str, float]:
     """Conduct one round over signed replies of another process."""
     plan = TrainingPlan.from_canonical((folder / f"{combiner}.plan.json").read_bytes())
@@ -86,7 +102,8 @@ def ours(folder: Path, count: int, combiner: str) -> dict[str, float]:
                 into, out = _pipes(process)
                 send(into, packet.envelope)
                 for site in sites:
-                    reply = Packet(received(out), received(out))
+                    part = _shared(folder, site, packet.audit)
+                    reply = Packet(received(out), received(out), part)
                     meter.replied()
                     yield site, reply
                     del reply

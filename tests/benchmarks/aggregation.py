@@ -87,7 +87,9 @@ def _enrol(folder: Path, count: int) -> None:
             journal.append(HomeMade(key=key.public))
             (folder / "heads" / site).write_text(journal.head())
             journal.close()
-            one.enrol(site, key.public)
+            witness = SigningKey.generate()
+            witness.save(folder / "witnesses" / site)
+            one.enrol(site, key.public, witness.public)
     assert AggregatorHome(folder / "aggregator").roster.exists()
 
 

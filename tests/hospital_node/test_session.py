@@ -12,7 +12,6 @@ from hospital_node.cohort.store import open_cohort
 from hospital_node.policy import Limit, set_limit
 from hospital_node.privacy.ledger import Ledger
 from hospital_node.replies import Replies, Slot
-from hospital_node.session import answer
 from hospital_node.work import _examples, _network
 from schemas.audit.events import Facts, RefusalReceived, Refused, ReplySent, Reserved, Settled
 from schemas.errors import EnvelopeRefused, QuorumLost
@@ -57,9 +56,9 @@ def test_an_evaluation_is_a_release_of_the_validation_patients(tmp_path: Path) -
 
 def test_a_repeated_request_gets_the_same_bytes_and_no_new_charge(tmp_path: Path) -> None:
     with desk(tmp_path, private=True) as one:
-        first = answer(one.node, one.packet())
+        first = one.answer(one.packet())
         spent = one.spent()
-        again = answer(one.node, one.packet())
+        again = one.answer(one.packet())
         assert again == first
         assert one.spent() == spent
 
@@ -97,7 +96,7 @@ def test_a_crash_before_the_reply_was_stored_keeps_the_charge_and_pays_once(
         with monkeypatch.context() as disk:
             disk.setattr(Replies, "store", full)
             with pytest.raises(OSError, match="No space"):
-                answer(one.node, one.packet())
+                one.answer(one.packet())
         spent = one.spent()
         assert spent > 0
         assert isinstance(one.asked(), Update)
@@ -124,7 +123,7 @@ def test_a_request_that_is_not_the_aggregators_gets_no_signed_answer(
 ) -> None:
     attack, words = UNOWED[story]
     with desk(tmp_path) as one, pytest.raises(EnvelopeRefused, match=words):
-        answer(one.node, attack(one))
+        one.answer(attack(one))
 
 
 def test_an_unapproved_plan_is_refused_with_a_coarse_code(tmp_path: Path) -> None:
@@ -220,12 +219,12 @@ def test_a_reply_stored_before_a_crash_is_noted_and_made_final_when_it_leaves(
         with monkeypatch.context() as power:
             power.setattr("hospital_node.session._conclude", cut)
             with pytest.raises(OSError, match="Input/output"):
-                answer(one.node, one.packet())
+                one.answer(one.packet())
         assert one.facts(ReplySent) == []
-        first = answer(one.node, one.packet())
+        first = one.answer(one.packet())
         assert [sent.reply for sent in one.facts(ReplySent)] == [digest_of(first.envelope)]
         assert [settled.outcome for settled in one.facts(Settled)] == ["committed"]
-        assert answer(one.node, one.packet()) == first
+        assert one.answer(one.packet()) == first
         assert (len(one.facts(ReplySent)), len(one.facts(Settled))) == (1, 1)
         with Ledger(one.node.home.ledger) as ledger:
             assert [row.status for row in ledger.rows()] == ["reserved", "committed"]
@@ -274,13 +273,13 @@ def test_a_damaged_stored_reply_never_leaves_and_is_this_sites_trouble(
     tmp_path: Path, damage: str
 ) -> None:
     with desk(tmp_path, private=True) as one:
-        first = answer(one.node, one.packet())
+        first = one.answer(one.packet())
         [path] = one.node.home.replies.rglob("*-train")
         content = path.read_bytes()
         path.write_bytes(DAMAGES[damage](content))
         assert one.asked().code == "unavailable"
         path.write_bytes(content)
-        assert answer(one.node, one.packet()) == first
+        assert one.answer(one.packet()) == first
 
 
 def test_work_that_raises_what_nobody_foresaw_is_a_signed_refusal_and_stays_charged(

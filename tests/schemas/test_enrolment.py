@@ -10,7 +10,9 @@ SERVICE, EAST, WEST = (SigningKey.generate().public for _ in range(3))
 
 
 def member(site: str, key: str) -> Member:
-    return Member(site=site, key=key, since="2026-11-20T09:08:07.006Z")
+    return Member(
+        site=site, key=key, witness=SigningKey.generate().public, since="2026-11-20T09:08:07.006Z"
+    )
 
 
 def roster(*members: Member, serial: int = 1) -> Roster:

@@ -18,6 +18,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -38,7 +39,7 @@ from schemas.audit.events import Facts, ReplySent, Reserved, RoundMoved, Settled
 from schemas.audit.journal import read_facts
 from schemas.errors import QuorumLost
 from schemas.update import RESOLUTION_BITS, Evaluation, Histogram, Update
-from schemas.wire.envelope import opened, signed
+from schemas.wire.envelope import kind_of, opened, signed
 from schemas.wire.packet import Packet
 from tests.soak.campaign import PARTS, study_in
 from tests.study import Direct, Study
@@ -107,6 +108,8 @@ def scores(number: int) -> Histogram:
 
 def answered(embedded: EmbeddedFederation, folder: Path, site: str, reply: Packet) -> Packet | None:
     """Return what a site answers in the story of the run."""
+    if kind_of(reply.envelope) not in {Update.__name__, Evaluation.__name__}:
+        return reply
     key = embedded.nodes[site].key
     found = opened(reply.envelope, Update, Evaluation, key=key.public)
     if isinstance(found, Update):
@@ -115,7 +118,8 @@ def answered(embedded: EmbeddedFederation, folder: Path, site: str, reply: Packe
     if found.round == 4 and site != "east":
         return None
     fields = {name: getattr(found, name) for name in Evaluation.model_fields}
-    return Packet(signed(Evaluation(**fields | {"histogram": scores(found.round)}), key))
+    changed = Evaluation(**fields | {"histogram": scores(found.round)})
+    return replace(reply, envelope=signed(changed, key))
 
 
 def conducted(study: Study) -> None:

@@ -105,7 +105,7 @@ def test_nothing_is_sent_before_the_first_reply_is_asked_for() -> None:
 def test_only_a_signed_request_can_be_sent() -> None:
     with pytest.raises(InvalidRecord, match="Envelope refused"):
         replies({"A": node()}, Packet(b"no envelope"))
-    member = Packet(signed(Member(site="A", key=KEY.public, since=WHEN), KEY))
+    member = Packet(signed(Member(site="A", key=KEY.public, witness=KEY.public, since=WHEN), KEY))
     with pytest.raises(KeyError, match="Member"):
         replies({"A": node()}, member)
 

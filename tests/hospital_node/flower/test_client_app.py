@@ -18,6 +18,7 @@ from deployment.embedded.engine import run
 from hospital_node.flower.client_app import build
 from schemas.update import EvaluateRequest, TrainRequest
 from schemas.wire.packet import (
+    AUDIT_RECORD,
     BODY_ENCODING,
     BODY_RECORD,
     ENTRY,
@@ -31,6 +32,7 @@ BYTES = Array(BODY_ENCODING, (3,), BODY_ENCODING, b"abc")
 ENVELOPE = ConfigRecord({ENTRY: b"envelope"})
 BODY = ArrayRecord({ENTRY: BYTES})
 SEAL = ConfigRecord({ENTRY: b"seal"})
+AUDIT = ConfigRecord({ENTRY: b"audit"})
 
 
 def sent(records: RecordDict, kind: str = MessageType.TRAIN) -> Message:
@@ -67,27 +69,27 @@ ODD: dict[str, RecordDict] = {
     "nothing": RecordDict(),
     "no body": RecordDict({ENVELOPE_RECORD: ENVELOPE}),
     "records that change places": RecordDict(
-        {ENVELOPE_RECORD: BODY, BODY_RECORD: ENVELOPE, SEAL_RECORD: SEAL}
+        {ENVELOPE_RECORD: BODY, BODY_RECORD: ENVELOPE, SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT}
     ),
     "a record too many": RecordDict(
         {
             ENVELOPE_RECORD: ENVELOPE,
             BODY_RECORD: BODY,
-            SEAL_RECORD: SEAL,
+            SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT,
             "metrics": MetricRecord({"x": 1}),
         }
     ),
     "text for an envelope": RecordDict(
-        {ENVELOPE_RECORD: ConfigRecord({ENTRY: "text"}), BODY_RECORD: BODY, SEAL_RECORD: SEAL}
+        {ENVELOPE_RECORD: ConfigRecord({ENTRY: "text"}), BODY_RECORD: BODY, SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT}
     ),
     "another entry": RecordDict(
-        {ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: ArrayRecord({"other": BYTES}), SEAL_RECORD: SEAL}
+        {ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: ArrayRecord({"other": BYTES}), SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT}
     ),
     "an array of numbers": RecordDict(
         {
             ENVELOPE_RECORD: ENVELOPE,
             BODY_RECORD: ArrayRecord({ENTRY: Array(zeros(3))}),
-            SEAL_RECORD: SEAL,
+            SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT,
         }
     ),
 }
@@ -101,7 +103,7 @@ def test_records_that_are_not_one_packet_get_no_answer(records: RecordDict) -> N
 
 
 def test_one_packet_gets_its_reply_in_the_same_records() -> None:
-    records = RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL})
+    records = RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT})
     assert sent(records).content == records
 
 
@@ -121,7 +123,7 @@ def test_an_exception_leaves_a_node_without_type_text_or_place(
 
     @server.main()
     def main(grid: Grid, _: Context) -> None:
-        records = RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL})
+        records = RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT})
         [only] = grid.get_node_ids()
         came.extend(grid.send_and_receive([Message(records, only, MessageType.TRAIN)]))
 
@@ -143,7 +145,7 @@ def test_a_node_that_could_not_answer_refuses_instead() -> None:
 
 def test_a_message_of_another_type_is_refused_without_its_text() -> None:
     reply = sent(
-        RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL}), "train.other"
+        RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT}), "train.other"
     )
     assert reply.has_error()
     assert reply.error.reason == "the ClientApp raised an exception"

@@ -45,3 +45,17 @@ def numbers(folder: Path) -> list[int]:
 
 def size_of(folder: Path) -> int:
     return verified(folder, origin=ORIGIN, key=KEY.public).size
+
+
+def entries_of(folder: Path, size: int) -> list[bytes]:
+    """Read an entry bundle: entries under their lengths in two bytes (c2sp.org/tlog-tiles)."""
+    if size == 0:
+        return []
+    left = (folder / "tile" / "entries" / "000.p" / str(size)).read_bytes()
+    entries = []
+    while left:
+        end = 2 + int.from_bytes(left[:2])
+        entries.append(left[2:end])
+        left = left[end:]
+    assert len(entries) == size
+    return entries

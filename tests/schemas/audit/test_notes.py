@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from schemas.audit.merkle import grown
 from schemas.audit.notes import TreeHead, key_id, signed_head, verified_head
 from schemas.errors import JournalDamaged
-from schemas.wire.keys import SigningKey, is_signed
+from schemas.wire.keys import SigningKey
+from schemas.wire.signatures import is_signed
+from tests.schemas.audit.logs import entries_of
 
 KEY = SigningKey.generate()
 ORIGIN = "site/east"
@@ -139,20 +141,6 @@ def test_every_checkpoint_of_a_real_log_verifies_and_has_the_root_of_its_entries
         note = (folder / f"checkpoint.{size}").read_text(encoding="utf-8")
         head = verified_head(note, origin=name, key=key)
         assert head == TreeHead(name, size, grown(entries_of(folder, size)).root())
-
-
-def entries_of(folder: Path, size: int) -> list[bytes]:
-    """Read an entry bundle: entries under their lengths in two bytes (c2sp.org/tlog-tiles)."""
-    if size == 0:
-        return []
-    left = (folder / "tile" / "entries" / "000.p" / str(size)).read_bytes()
-    entries = []
-    while left:
-        end = 2 + int.from_bytes(left[:2])
-        entries.append(left[2:end])
-        left = left[end:]
-    assert len(entries) == size
-    return entries
 
 
 def test_the_published_notes_have_our_key_ids_and_signatures(shared_vectors: Path) -> None:

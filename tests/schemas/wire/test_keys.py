@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import EnvelopeRefused, HomeRefused
-from schemas.wire.keys import SigningKey, is_signed, registered
+from schemas.wire.keys import SigningKey, registered
+from schemas.wire.signatures import is_signed
 
 P = 2**255 - 19
 LOW_ORDER = [

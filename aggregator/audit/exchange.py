@@ -1,0 +1,41 @@
+"""The aggregator's part in witnessing: what it shows with a request, and takes in with a reply."""
+
+from dataclasses import dataclass
+
+from aggregator.federation import Federation
+from schemas.audit.events import Facts, LogReceived
+from schemas.audit.exchange import Shared, Shown
+from schemas.enrolment import Member, Roster
+from schemas.errors import InvalidRecord, JournalDamaged
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the log must say of a site's part, and why its reply cannot be used, if so."""
+
+    facts: tuple[Facts, ...]
+    fault: str | None
+
+
+def show(federation: Federation, roster: Roster, *, needed: int) -> Shown:
+    """Return this log's head with all that a site needs to cosign it."""
+    held = {one.site: federation.log_of(one.site).size for one in roster.members}
+    return federation.witnesses.show(federation.journal, held, needed=needed, roster=roster)
+
+
+def taken(federation: Federation, member: Member, shown: Shown, content: bytes) -> Taken:
+    """Take in a site's events and cosignature; whatever fails is told, and nothing is raised."""
+    try:
+        part = Shared.from_canonical(content)
+        before = federation.log_of(member.site).note()
+        fork = federation.log_of(member.site).take(part, member)
+    except (InvalidRecord, JournalDamaged) as error:
+        return Taken((), error.message)
+    if fork is not None:
+        return Taken((fork,), "the site has signed two histories of its log")
+    note = federation.log_of(member.site).note()
+    grown = note is not None and note != before
+    facts = (LogReceived(site=member.site, head=note),) if grown and note else ()
+    if not federation.witnesses.keep(shown, part, member):
+        return Taken(facts, "it does not cosign the log that was shown")
+    return Taken(facts, None)

@@ -1,0 +1,111 @@
+"""Copies of the sites' logs, as their nodes sent them with their replies.
+
+* A part is taken in only if the site's signed head covers it; what is kept is the exact bytes.
+* Two heads of one site that cannot be of one history are a fork, and an incident. It is found
+  against the head that the site signed before, never against this copy, which may be damaged.
+* Nothing here waits for the disk: what a crash costs, the site sends again.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from schemas.audit.events import ForkSeen
+from schemas.audit.exchange import Shared
+from schemas.audit.merkle import Frontier, grown, leaf_hash
+from schemas.audit.notes import TreeHead, site_origin, verified_head
+from schemas.enrolment import Member
+from schemas.errors import JournalDamaged
+from schemas.files import make_folder
+from schemas.names import Note
+
+EVENTS, HEAD = "events.jsonl", "head"
+
+
+class SiteLog:
+    """One site's log, as far as it was received."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        make_folder(folder)
+        self._frontier = grown(self._lines())
+
+    @property
+    def size(self) -> int:
+        """How many events there are."""
+        return self._frontier.size
+
+    def note(self) -> Note | None:
+        """Return the last head taken in, as the site signed it."""
+        try:
+            return (self._folder / HEAD).read_text(encoding="utf-8")
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
+
+    def take(self, part: Shared, member: Member) -> ForkSeen | None:
+        """Take in what a site shares; return the incident if its heads are of two histories.
+
+        Raises:
+            JournalDamaged: the head is not the site's, or the events do not lead to it.
+        """
+        head = verified_head(part.head, origin=site_origin(member.site), key=member.key)
+        known = self._known(member)
+        if head.size < self.size:
+            own = grown(self._lines()[: head.size]).root()
+            return None if own == head.root else ForkSeen(known=self.note(), shown=part.head)
+        skipped = self.size - part.first
+        if skipped < 0:
+            raise _unfit("a part that does not follow what was received")
+        lines = [one.encode() for one in part.events[skipped:]]
+        frontier = _grown(self._frontier, lines)
+        if (frontier.size, frontier.root()) != (head.size, head.root):
+            return self._doubted(part, known)
+        if part.first == 0 and known is not None and not _holds(part.events, known):
+            return ForkSeen(known=self.note(), shown=part.head)
+        with (self._folder / EVENTS).open("ab") as file:
+            file.write(b"".join(line + b"\n" for line in lines))
+        (self._folder / HEAD).write_text(part.head, encoding="utf-8")
+        self._frontier = frontier
+        return None
+
+    def _doubted(self, part: Shared, known: TreeHead | None) -> ForkSeen | None:
+        """Drop a copy that the site's head does not continue, and ask for all of it next time."""
+        if part.first == 0:
+            if known is not None and not _holds(part.events, known):
+                return ForkSeen(known=self.note(), shown=part.head)
+            raise _unfit("events that do not lead to the site's signed head")
+        (self._folder / EVENTS).unlink(missing_ok=True)
+        self._frontier = Frontier()
+        raise _unfit("events that do not continue the ones received before")
+
+    def _known(self, member: Member) -> TreeHead | None:
+        note = self.note()
+        try:
+            if note is not None:
+                return verified_head(note, origin=site_origin(member.site), key=member.key)
+        except JournalDamaged:
+            """A torn file, or one of a former key."""
+        return None
+
+    def _lines(self) -> list[bytes]:
+        path = self._folder / EVENTS
+        return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+
+
+def _grown(frontier: Frontier, lines: Sequence[bytes]) -> Frontier:
+    for line in lines:
+        frontier = frontier.appended(leaf_hash(line))
+    return frontier
+
+
+def _holds(events: Sequence[str], known: TreeHead) -> bool:
+    """Say whether a log from its start on contains the history of a head known before."""
+    if len(events) < known.size:
+        return True
+    return grown(one.encode() for one in events[: known.size]).root() == known.root
+
+
+def _unfit(found: str) -> JournalDamaged:
+    return JournalDamaged(
+        f"log refused: found {found}",
+        next_step="ask the site for its journal, and compare it with the copies of others",
+    )

@@ -1,0 +1,1 @@
+"""Verifying a bundle's integrity, with the standard library and `cryptography` alone."""

@@ -1,0 +1,309 @@
+"""The integrity of a bundle: no byte of it was changed, and no history was rewritten.
+
+1. The container has its one form, and every file the digest that the signed list gives it.
+2. The roster is signed by the root key, and no key is one that fits many messages.
+3. Every log has its own events only, in order, under its owner's signed head.
+4. Every head of a log that anybody ever signed, cosigned or received lies in that one history.
+5. Enough witnesses have cosigned the aggregator's log.
+6. What crossed between two parties stands in both logs.
+
+    python -m schemas.audit.verification.integrity BUNDLE [POLICY]
+
+needs the standard library and `cryptography` alone, and ends with 0, 1 (faults) or 2 (no bundle).
+"""
+
+import hashlib
+import json
+import sys
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from schemas.audit.notes import claimed_head, cosigners, site_origin, verified_head
+from schemas.audit.verification.container import Container, NotABundle
+from schemas.audit.verification.double_entry import Entries, joined
+from schemas.audit.verification.findings import Findings
+from schemas.audit.verification.log import Event, Read, hold_heads, pieces, read
+from schemas.audit.verification.parties import (
+    Parties,
+    PolicyUnfit,
+    claimed,
+    fingerprint,
+    of_policy,
+    of_roster,
+    payload_of,
+)
+from schemas.errors import JournalDamaged
+
+LIST, ROSTER, PLAN = "bundle.json", "roster.json", "plan.json"
+EVENTS, LEAVES, HEADS = "events.jsonl", "leaves", "heads"
+
+Observer = Callable[[str, int, Event], None]
+"""Given a log's origin, the index and the event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What a bundle says of itself, once its list is verified."""
+
+    container: Container
+    run: str
+    federation: str
+    root: str
+    roster: Mapping[str, Any]
+    parties: Parties
+    quorum: int
+
+    def folders(self) -> dict[str, str]:
+        """Return each log's folder by its origin."""
+        sites = (one["site"] for one in self.roster["members"])
+        found = {site_origin(site): f"logs/site/{site}/" for site in sites}
+        own = {f"{self.federation}/aggregator": "logs/aggregator/"}
+        names = self.container.entries
+        return own | {key: one for key, one in found.items() if one + EVENTS in names}
+
+
+def opened(path: Path, policy: str | None = None) -> tuple[Bundle, Findings]:
+    """Open a bundle and hold its files against their signed list.
+
+    Raises:
+        NotABundle: another form, or a list or roster that is not signed; nothing can be said of it.
+        PolicyUnfit: a policy that cannot be read.
+    """
+    container, findings = Container(path), Findings([], [])
+    try:
+        listed, roster = _signed_parts(container)
+        _hold_files(container, listed["files"], findings)
+        quorum = _quorum(container)
+        own = of_roster(roster, needed=quorum)
+        parties = own if policy is None else of_policy(policy)
+    except (NotABundle, PolicyUnfit):
+        container.close()
+        raise
+    if policy is not None:
+        _hold_policy(own, parties, findings)
+    bundle = Bundle(
+        container, listed["run"], listed["federation"], listed["root"], roster, parties, quorum
+    )
+    return bundle, findings
+
+
+def verify(bundle: Bundle, findings: Findings, observe: Observer = lambda *_: None) -> None:
+    """Hold the logs, their heads, cosignatures and entries; `observe` is shown every event."""
+    folders = bundle.folders()
+    heads = _heads(bundle, folders, findings)
+    entries = {origin: Entries() for origin in folders}
+    reads = dict[str, Read]()
+    for origin, folder in folders.items():
+        site = origin.removeprefix("site/") if origin.startswith("site/") else None
+
+        def seen(index: int, event: Event, origin: str = origin, site: str | None = site) -> None:
+            facts = event.get("facts")
+            if isinstance(facts, dict):
+                _taken(entries[origin], index, facts, site=site, log=(origin, findings))
+            observe(origin, index, event)
+
+        reads[origin] = read(
+            (
+                bundle.container.lines(folder + EVENTS),
+                pieces(bundle.container.pieces(folder + LEAVES), 32),
+            ),
+            origin=origin,
+            sizes=heads[origin],
+            seen=seen,
+            findings=findings,
+        )
+        hold_heads(reads[origin], origin=origin, heads=heads[origin], findings=findings)
+    _hold_quorum(bundle, reads, findings)
+    own = f"{bundle.federation}/aggregator"
+    sites = {one.removeprefix("site/"): entries[one] for one in folders if one != own}
+    names = {"": own} | {site: site_origin(site) for site in sites}
+    joined(entries[own], sites, origins=names, findings=findings)
+
+
+def _signed_parts(container: Container) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the list of files and the roster, which the root key signed that the list names.
+
+    Raises:
+        NotABundle: one of them is not signed as it must be.
+    """
+    content = container.read(LIST)
+    root = str(claimed(content).get("root"))
+    roster = payload_of(container.read(ROSTER), "Roster", root)
+    if roster is None:
+        message = f"{ROSTER} is not signed by the root key that {LIST} names"
+        raise NotABundle(message)
+    listed = payload_of(content, "BundleList", roster["aggregator"])
+    if listed is None or roster["federation"] != listed["federation"]:
+        message = f"{LIST} is not signed by the aggregator that {ROSTER} names"
+        raise NotABundle(message)
+    return listed, roster
+
+
+def _hold_files(container: Container, files: Mapping[str, str], findings: Findings) -> None:
+    """Hold every file against the list, and the list against the files."""
+    for name, entry in container.entries.items():
+        total, crc = hashlib.sha256(), 0
+        for piece in container.pieces(name):
+            total.update(piece)
+            crc = zlib.crc32(piece, crc)
+        if name == LIST:
+            continue
+        if crc != entry.crc or files.get(name) != f"sha256:{total.hexdigest()}":
+            findings.fault(
+                name, None, "its bytes are not those that were listed", "It was changed or added."
+            )
+    for name in sorted(set(files) - set(container.entries)):
+        findings.fault(name, None, "it is listed and not here", "It was taken out.")
+
+
+def _quorum(container: Container) -> int:
+    try:
+        return int(json.loads(container.read(PLAN))["participation"]["quorum"])
+    except (ValueError, KeyError, TypeError):
+        message = f"{PLAN} names no quorum"
+        raise NotABundle(message) from None
+
+
+def _hold_policy(own: Parties, policy: Parties, findings: Findings) -> None:
+    """Hold the bundle's keys against those that the reviewer trusts."""
+    for name, key in {**own.logs, **own.witnesses}.items():
+        if {**policy.logs, **policy.witnesses}.get(name) != key:
+            findings.fault(
+                name,
+                None,
+                "its key is not the one of the policy",
+                "It is another party, or its key was changed since the policy was written.",
+            )
+
+
+def _heads(
+    bundle: Bundle, folders: Mapping[str, str], findings: Findings
+) -> dict[str, dict[int, set[bytes]]]:
+    """Gather every head that anybody signed, by log and size."""
+    heads: dict[str, dict[int, set[bytes]]] = {
+        origin: defaultdict(set) for origin in (*folders, "")
+    }
+    for place, index, note in _notes(bundle, folders):
+        claimed = claimed_head(note)
+        origin = "" if claimed is None else claimed.origin
+        key = bundle.parties.logs.get(origin)
+        try:
+            if key is None or origin not in folders:
+                raise JournalDamaged("no log of this bundle")  # noqa: TRY301 - told below
+            head = verified_head(note, origin=origin, key=key)
+        except JournalDamaged:
+            findings.fault(
+                place, index, "a head that its log did not sign", "It was changed, or invented."
+            )
+            continue
+        heads[origin][head.size].add(head.root)
+    for origin in folders:
+        if not heads[origin]:
+            findings.fault(
+                origin, 0, "no signed head is here", "Nothing says that its owner stands by it."
+            )
+    return heads
+
+
+def _notes(bundle: Bundle, folders: Mapping[str, str]) -> Iterator[tuple[str, int | None, str]]:
+    """Yield every note of the bundle with where it stands: as a file, or in an event of a log."""
+    container = bundle.container
+    for name in container.entries:
+        if f"/{HEADS}/" in name:
+            yield name, None, container.read(name).decode(errors="replace")
+    for origin, folder in folders.items():
+        for index, line in enumerate(container.lines(folder + EVENTS)):
+            if b'"kind":"head-cosigned"' in line or b'"kind":"log-received"' in line:
+                try:
+                    yield origin, index, str(json.loads(line)["facts"]["head"])
+                except (ValueError, KeyError, TypeError):
+                    continue  # told when the log is read
+
+
+def _taken(
+    entries: Entries,
+    index: int,
+    facts: dict[str, Any],
+    *,
+    site: str | None,
+    log: tuple[str, Findings],
+) -> None:
+    origin, findings = log
+    if facts.get("kind") == "fork-seen":
+        findings.fault(
+            origin,
+            index,
+            "an incident: two heads of one log that cannot be of one history",
+            "Its owner signed both; the notes in this event prove it.",
+        )
+    try:
+        entries.take(index, facts, site)
+    except (KeyError, TypeError):
+        findings.fault(origin, index, "an event without what its kind must hold", "It was changed.")
+
+
+def _hold_quorum(bundle: Bundle, reads: Mapping[str, Read], findings: Findings) -> None:
+    """Hold that enough witnesses cosigned, and tell what no such head covers."""
+    own = f"{bundle.federation}/aggregator"
+    covered = 0
+    for name in bundle.container.entries:
+        if not name.startswith(f"logs/aggregator/{HEADS}/"):
+            continue
+        note = bundle.container.read(name).decode(errors="replace")
+        head = claimed_head(note)
+        found = cosigners(note, bundle.parties.witnesses)
+        if head is not None and bundle.parties.is_quorum(found):
+            covered = max(covered, head.size)
+    size = reads[own].size
+    if not covered:
+        findings.fault(
+            own,
+            0,
+            "no head of this log was cosigned by enough witnesses",
+            "Only the aggregator's own word says that there is one history.",
+        )
+    elif covered < size:
+        findings.remark(
+            own,
+            covered,
+            f"events {covered} to {size - 1} came after the last head that a quorum cosigned",
+            "They rest on the aggregator's signature, and on what the sites' logs say of them.",
+        )
+    witnesses = len(bundle.parties.witnesses)
+    if bundle.parties.quorum == "all" and 2 * bundle.quorum <= witnesses:
+        findings.remark(
+            own,
+            None,
+            f"the plan's quorum is {bundle.quorum} of {witnesses} sites, which is no majority",
+            "Two groups of sites could each have been enough for another history.",
+        )
+
+
+def main(arguments: list[str]) -> int:
+    """Verify from the command line, without any other library."""
+    if len(arguments) not in {1, 2}:
+        sys.stderr.write("usage: python -m schemas.audit.verification.integrity BUNDLE [POLICY]\n")
+        return 2
+    try:
+        text = Path(arguments[1]).read_text(encoding="utf-8") if len(arguments) > 1 else None
+        bundle, findings = opened(Path(arguments[0]), text)
+    except (NotABundle, PolicyUnfit, OSError, UnicodeDecodeError) as error:
+        sys.stderr.write(f"refused: {error}\n")
+        return 2
+    verify(bundle, findings)
+    bundle.container.close()
+    sys.stdout.write(f"root key {fingerprint(bundle.root)}\n")
+    for one in findings.faults:
+        sys.stdout.write(f"fault: {one}\n")
+    for one in findings.remarks:
+        sys.stdout.write(f"remark: {one}\n")
+    sys.stdout.write("refuted\n" if findings.faults else "the bundle's integrity is verified\n")
+    return 1 if findings.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
