@@ -49,7 +49,7 @@ class SiteLog:
         """
         head = verified_head(part.head, origin=site_origin(member.site), key=member.key)
         known = self._known(member)
-        if head.size < self.size:
+        if head.size <= self.size and self._is_whole(known):
             own = grown(self._lines()[: head.size]).root()
             return None if own == head.root else ForkSeen(known=self.note(), shown=part.head)
         skipped = self.size - part.first
@@ -76,6 +76,11 @@ class SiteLog:
         (self._folder / EVENTS).unlink(missing_ok=True)
         self._frontier = Frontier()
         raise _unfit("events that do not continue the ones received before")
+
+    def _is_whole(self, known: TreeHead | None) -> bool:
+        """Say whether this copy is what the site signed."""
+        size_and_root = (self._frontier.size, self._frontier.root())
+        return known is not None and (known.size, known.root) == size_and_root
 
     def _known(self, member: Member) -> TreeHead | None:
         note = self.note()

@@ -1,5 +1,7 @@
 """A roster names each member once, each with a key of its own."""
 
+from collections import defaultdict
+
 import pytest
 from pydantic import ValidationError
 
@@ -7,12 +9,11 @@ from schemas.enrolment import Member, Roster
 from schemas.wire.keys import SigningKey
 
 SERVICE, EAST, WEST = (SigningKey.generate().public for _ in range(3))
+WITNESS = defaultdict[str, str](lambda: SigningKey.generate().public)
 
 
 def member(site: str, key: str) -> Member:
-    return Member(
-        site=site, key=key, witness=SigningKey.generate().public, since="2026-11-20T09:08:07.006Z"
-    )
+    return Member(site=site, key=key, witness=WITNESS[site], since="2026-11-20T09:08:07.006Z")
 
 
 def roster(*members: Member, serial: int = 1) -> Roster:

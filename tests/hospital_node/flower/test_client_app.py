@@ -75,21 +75,33 @@ ODD: dict[str, RecordDict] = {
         {
             ENVELOPE_RECORD: ENVELOPE,
             BODY_RECORD: BODY,
-            SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT,
+            SEAL_RECORD: SEAL,
+            AUDIT_RECORD: AUDIT,
             "metrics": MetricRecord({"x": 1}),
         }
     ),
     "text for an envelope": RecordDict(
-        {ENVELOPE_RECORD: ConfigRecord({ENTRY: "text"}), BODY_RECORD: BODY, SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT}
+        {
+            ENVELOPE_RECORD: ConfigRecord({ENTRY: "text"}),
+            BODY_RECORD: BODY,
+            SEAL_RECORD: SEAL,
+            AUDIT_RECORD: AUDIT,
+        }
     ),
     "another entry": RecordDict(
-        {ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: ArrayRecord({"other": BYTES}), SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT}
+        {
+            ENVELOPE_RECORD: ENVELOPE,
+            BODY_RECORD: ArrayRecord({"other": BYTES}),
+            SEAL_RECORD: SEAL,
+            AUDIT_RECORD: AUDIT,
+        }
     ),
     "an array of numbers": RecordDict(
         {
             ENVELOPE_RECORD: ENVELOPE,
             BODY_RECORD: ArrayRecord({ENTRY: Array(zeros(3))}),
-            SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT,
+            SEAL_RECORD: SEAL,
+            AUDIT_RECORD: AUDIT,
         }
     ),
 }
@@ -103,7 +115,9 @@ def test_records_that_are_not_one_packet_get_no_answer(records: RecordDict) -> N
 
 
 def test_one_packet_gets_its_reply_in_the_same_records() -> None:
-    records = RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT})
+    records = RecordDict(
+        {ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT}
+    )
     assert sent(records).content == records
 
 
@@ -123,7 +137,9 @@ def test_an_exception_leaves_a_node_without_type_text_or_place(
 
     @server.main()
     def main(grid: Grid, _: Context) -> None:
-        records = RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT})
+        records = RecordDict(
+            {ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT}
+        )
         [only] = grid.get_node_ids()
         came.extend(grid.send_and_receive([Message(records, only, MessageType.TRAIN)]))
 
@@ -145,7 +161,10 @@ def test_a_node_that_could_not_answer_refuses_instead() -> None:
 
 def test_a_message_of_another_type_is_refused_without_its_text() -> None:
     reply = sent(
-        RecordDict({ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT}), "train.other"
+        RecordDict(
+            {ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT}
+        ),
+        "train.other",
     )
     assert reply.has_error()
     assert reply.error.reason == "the ClientApp raised an exception"
