@@ -1,10 +1,12 @@
 """`aggregator audit`: reports, and proof that the journal is whole."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 from aggregator.audit.publication import publish
+from aggregator.audit.signing import signed_off
 from aggregator.cli.options import Home, Json
 from aggregator.config import AggregatorHome, load_config
 from aggregator.federation import opened
@@ -39,6 +41,33 @@ def report(
         )
         return
     typer.echo(f"Report of {run or names[-1]}: {page}")
+
+
+@app.command("sign-off")
+def sign_off(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run that was reviewed.")],
+    home: Home,
+    bundle: Annotated[
+        Path, typer.Option("--bundle", metavar="FILE", help="The bundle that was reviewed.")
+    ],
+    name: Annotated[str, typer.Option("--name", help="Who signs, as printed under it.")],
+    meaning: Annotated[
+        Literal["reviewed", "approved", "rejected"],
+        typer.Option("--meaning", help="What the signature means."),
+    ],
+) -> None:
+    """Record in the journal that a person has reviewed a run, and what that means.
+
+    The bundle must be of this run, and is named by its digest. One whose integrity does not verify
+    can only be rejected.
+
+    Example: aggregator audit sign-off RUN --home agg --bundle b.zip --name "R. Reviewer"
+    --meaning approved
+    """
+    with opened(home, command="audit-sign-off") as federation:
+        signed = signed_off(federation, run, bundle, name=name, meaning=meaning)
+        federation.journal.append(signed)
+    typer.echo(f"{name}: {meaning}, {run}, bundle {signed.bundle}")
 
 
 @app.command("verify")

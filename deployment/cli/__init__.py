@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from deployment.cli import contract, demo, export, init_weights, rehearse, run, simulate
+from deployment.cli import contract, demo, export, init_weights, rehearse, run, simulate, verify
 from schemas.command_line import run as run_command
 
 app = typer.Typer(
@@ -21,6 +21,9 @@ app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("export")(export.export)
 app.command("simulate")(simulate.simulate)
+app.command("bundle")(verify.bundle)
+app.command("verify")(verify.check)
+app.command("prove")(verify.prove)
 
 
 def main() -> None:

@@ -149,8 +149,14 @@ def _federated(
         shell.run(deployment.cli.app, "consilium", "run", plan, "--aggregator", home, *nodes)
     except PeerRefused as error:
         say_refusal(error)
+    name = max(path.parent.name for path in home.glob("runs/*/plan.json"))
+    bundle = place / "bundle.zip"
+    command = (deployment.cli.app, "consilium")
+    shell.run(*command, "bundle", name, "--home", home, "--out", bundle)
+    is_verified = shell.run(*command, "verify", bundle) == 0
     shell.run(aggregator.cli.app, "aggregator", "audit", "report", "--home", home)
-    return _outcome(home, homes, stage)
+    evidence = {"bundle": str(bundle), "bundle_verified": is_verified}
+    return _outcome(home, homes, stage) | evidence
 
 
 def _node(
@@ -237,10 +243,12 @@ class _Shell:
     def __init__(self, stage: Console) -> None:
         self._stage = stage
 
-    def run(self, app: typer.Typer, name: str, *arguments: object) -> None:
-        """Run one command; its refusal is raised."""
+    def run(self, app: typer.Typer, name: str, *arguments: object) -> int:
+        """Run one command and return its exit status; its refusal is raised."""
         words = [str(one) for one in arguments]
         self._stage.print(
             f"$ {name} {shlex.join(words)}", soft_wrap=True, highlight=False, markup=False
         )
-        typer.main.get_command(app).main(args=words, prog_name=name, standalone_mode=False)
+        command = typer.main.get_command(app)
+        status = command.main(args=words, prog_name=name, standalone_mode=False)
+        return status if isinstance(status, int) else 0

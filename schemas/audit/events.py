@@ -362,7 +362,6 @@ class SignedOff(Record):
     """What was reviewed: the bundle's bytes."""
     name: Text
     meaning: Literal["reviewed", "approved", "rejected"]
-    note: Text
 
 
 class ReportWritten(Record):

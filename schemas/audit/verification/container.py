@@ -75,9 +75,9 @@ class Container:
             raise
 
     def pieces(self, name: str) -> Iterator[bytes]:
-        """Yield a file's bytes, piece by piece."""
-        entry = self.entries[name]
-        left, place = entry.size, entry.start
+        """Yield a file's bytes, piece by piece; none when it is not there."""
+        entry = self.entries.get(name)
+        left, place = (0, 0) if entry is None else (entry.size, entry.start)
         while left:
             self._file.seek(place)
             piece = self._file.read(min(left, _PIECE))
@@ -97,7 +97,7 @@ class Container:
 
     def read(self, name: str) -> bytes:
         """Return a small file's bytes; none when it is not there."""
-        return b"".join(self.pieces(name)) if name in self.entries else b""
+        return b"".join(self.pieces(name))
 
     def close(self) -> None:
         """Release the file."""

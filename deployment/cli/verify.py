@@ -1,0 +1,148 @@
+"""`consilium bundle`, `consilium verify` and `consilium prove`: evidence that travels."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aggregator.audit.bundle import bundled
+from aggregator.config import AggregatorHome, load_config
+from deployment.verification.meaning import Derived, derived
+from deployment.verification.story import story_of
+from schemas.audit.notes import aggregator_origin
+from schemas.audit.proof import proof_of
+from schemas.audit.verification.container import NotABundle
+from schemas.audit.verification.findings import Findings
+from schemas.audit.verification.integrity import Bundle, opened, verify
+from schemas.audit.verification.parties import PolicyUnfit, fingerprint
+from schemas.command_line import say_json
+from schemas.errors import InputRefused
+from schemas.files import write_durably
+from schemas.names import digest_of
+from schemas.wire.keys import SigningKey
+
+AggregatorsHome = Annotated[
+    Path, typer.Option("--home", metavar="DIR", help="The aggregator's home.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def bundle(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's name.")],
+    home: AggregatorsHome,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="RUN.bundle.zip by default.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Pack what a reviewer needs of a run into one file; it holds nothing private.
+
+    Example: consilium bundle run-20261120-101500-3f9a --home agg --out bundle.zip
+    """
+    paths = AggregatorHome(home)
+    load_config(paths)
+    content = bundled(paths, run)
+    target = out or Path(f"{run}.bundle.zip")
+    write_durably(target, content)
+    if json:
+        say_json({"bundle": str(target), "digest": digest_of(content), "size_bytes": len(content)})
+        return
+    typer.echo(f"{target}: {len(content)} bytes, {digest_of(content)}")
+    typer.echo(f"Verify it, on any machine: consilium verify {target}")
+
+
+def check(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The file to verify.")],
+    policy: Annotated[
+        Path | None,
+        typer.Option("--policy", metavar="FILE", help="Keys and quorum that you trust."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Verify a bundle offline: integrity, lineage, every site's epsilon and every verdict.
+
+    Exit status 0: verified; 1: faults were found; 2: the file is no bundle.
+
+    Example: consilium verify bundle.zip
+    Example: consilium verify bundle.zip --policy federation.policy --json
+    """
+    try:
+        text = None if policy is None else policy.read_text(encoding="utf-8")
+        found, findings = opened(bundle, text)
+    except (NotABundle, PolicyUnfit, OSError, UnicodeDecodeError) as error:
+        message = f"bundle refused: {error}"
+        raise InputRefused(message, next_step="ask for the bundle again") from None
+    result = _verified(found, findings)
+    found.container.close()
+    if json:
+        say_json(_told(found, findings, result))
+    else:
+        _say(found, findings, result)
+    if findings.faults:
+        raise typer.Exit(1)
+
+
+def prove(
+    index: Annotated[int, typer.Argument(metavar="INDEX", help="The event's index, from 0.")],
+    home: AggregatorsHome,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A new file.")],
+) -> None:
+    """Prove that one event stands in the aggregator's log, without showing any other.
+
+    The file holds the event, its path to the signed head, and the head.
+
+    Example: consilium prove 17 --home agg --out event-17.proof
+    """
+    paths = AggregatorHome(home)
+    origin = aggregator_origin(load_config(paths).federation)
+    key = SigningKey.load(paths.service_key).public
+    proof = proof_of(paths.journal, index, origin=origin, key=key)
+    write_durably(out, proof.text().encode())
+    typer.echo(f"{out}: event {index} under the head of {proof.head.size} events of {origin}")
+
+
+def _verified(bundle: Bundle, findings: Findings) -> Derived:
+    story = story_of(bundle, findings)
+    if story is None:
+        verify(bundle, findings)
+        return Derived()
+    verify(
+        bundle,
+        findings,
+        lambda origin, index, event: story.take(origin, index, event, findings),
+    )
+    return derived(story, findings)
+
+
+def _told(bundle: Bundle, findings: Findings, result: Derived) -> dict[str, object]:
+    return findings.told() | {
+        "verdict": "refuted" if findings.faults else "verified",
+        "run": bundle.run,
+        "federation": bundle.federation,
+        "root": fingerprint(bundle.root),
+        "accepted": result.accepted,
+        "lineage": list(result.rounds),
+        "verdicts": {str(number): said for number, said in result.verdicts.items()},
+        "epsilon": {
+            site: {part: one.model_dump() for part, one in parts.items()}
+            for site, parts in result.epsilon.items()
+        },
+    }
+
+
+def _say(bundle: Bundle, findings: Findings, result: Derived) -> None:
+    typer.echo(f"Run {bundle.run} of {bundle.federation}.")
+    typer.echo(f"Root key {fingerprint(bundle.root)}: compare it with the one you were given.")
+    for site, parts in result.epsilon.items():
+        for part, one in parts.items():
+            typer.echo(f"{site}, {part}: epsilon {one.rdp:.3f} at delta {one.delta:g}")
+    for number, said in result.verdicts.items():
+        typer.echo(f"Round {number}: {said}")
+    if result.accepted is not None:
+        steps = ", ".join(map(str, result.rounds))
+        typer.echo(f"Accepted model {result.accepted}, through rounds {steps}.")
+    for finding in findings.remarks:
+        typer.echo(f"remark: {finding}")
+    for finding in findings.faults:
+        typer.echo(f"FAULT: {finding}")
+    typer.echo("REFUTED" if findings.faults else "Verified.")

@@ -1,0 +1,1 @@
+"""Verifying what a bundle's events mean, once its integrity is held."""

@@ -1,0 +1,309 @@
+"""What a bundle's events amount to: plan, lineage, epsilon and verdicts, each derived again.
+
+* The accepted model follows from the initial arrays through updates that sites say they sent, with
+  the plan's weights, and through verdicts.
+* Each site's epsilon is priced again from the charges in its own log.
+* Each verdict is given again on the histograms that the sites signed.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aggregator.gates.model_gate import judged
+from aggregator.rounds import EDGES
+from deployment.verification.story import Story
+from schemas import accounting
+from schemas.audit.events import (
+    CheckpointStored,
+    PlanApproved,
+    Quarantined,
+    ReplyReceived,
+    ReplySent,
+    RequestSent,
+    Reserved,
+    RoundMoved,
+    RunClosed,
+    RunOpened,
+    Settled,
+    VerdictGiven,
+)
+from schemas.audit.verification.findings import Findings
+from schemas.names import Digest, Name, SiteName
+from schemas.privacy import SampledGaussian, Spend
+
+if TYPE_CHECKING:
+    from schemas.update import Evaluation, Histogram
+
+_TOLERANCE = 1e-6
+"""Relative: how far a figure may be from the one computed again, on another machine."""
+
+
+@dataclass(slots=True)
+class Derived:
+    """What was computed again."""
+
+    accepted: Digest | None = None
+    rounds: tuple[int, ...] = ()
+    """Of the models on the way from the initial one to the accepted one."""
+    epsilon: dict[SiteName, dict[str, Spend]] = field(default_factory=dict)
+    verdicts: dict[int, str] = field(default_factory=dict)
+
+
+def derived(story: Story, findings: Findings) -> Derived:
+    """Derive what can be derived; whatever differs is a fault."""
+    result = Derived()
+    _hold_plan(story, findings)
+    _hold_moves(story, findings)
+    _hold_verdicts(story, findings, result)
+    _hold_lineage(story, findings, result)
+    for site, origin in story.sites().items():
+        _hold_charges(story, site, origin, findings=findings, result=result)
+    return result
+
+
+def _hold_plan(story: Story, findings: Findings) -> None:
+    """Hold that the run followed this plan, and that each site had approved it before it sent."""
+    plan, contract = story.plan, story.contract.digest
+    runs = [one for one in story.stated(story.own, RunOpened) if one[1].run == story.run]
+    if not runs:
+        findings.fault(story.own, 0, f"the run {story.run} was never opened", "It is another log.")
+    for index, facts in runs:
+        found = (facts.plan, facts.contract, facts.initial)
+        if (
+            found != (plan.digest, contract, plan.initial.arrays)
+            or plan.contract.pinned != contract
+        ):
+            findings.fault(
+                story.own, index, "the run is of another plan or contract", "Files were swapped."
+            )
+    for origin in story.sites().values():
+        sent = [one for one in story.stated(origin, ReplySent) if one[1].run == story.run]
+        approved = [
+            index
+            for index, facts in story.stated(origin, PlanApproved)
+            if facts.plan == plan.digest
+        ]
+        if sent and not (approved and approved[0] < sent[0][0]):
+            findings.fault(
+                origin, sent[0][0], "a reply left before the plan was approved here", _APPROVAL
+            )
+
+
+_APPROVAL = "Nobody at this hospital had allowed it."
+
+
+def _hold_moves(story: Story, findings: Findings) -> None:
+    """Hold the run's rounds against the transition table."""
+    phase = "accepted"
+    for index, facts in story.stated(story.own, RoundMoved):
+        if facts.run != story.run:
+            continue
+        allowed: tuple[str, ...] = {str(a): b for a, b in EDGES.items()}.get(facts.source, ())
+        if facts.source != phase or facts.target not in allowed:
+            findings.fault(
+                story.own, index, f"no round moves from {phase} to {facts.target}", _MOVED
+            )
+        phase = facts.target
+
+
+_MOVED = "An edge is missing, repeated or invented."
+
+
+def _hold_lineage(story: Story, findings: Findings, result: Derived) -> None:
+    """Walk from the accepted model to the initial one, through updates that sites sent."""
+    received = _received(story)
+    known: dict[Digest, tuple[Digest | None, int]] = {}
+    initial = story.plan.initial.arrays
+    for index, facts in story.stated(story.own, CheckpointStored):
+        if facts.run != story.run:
+            continue
+        manifest = story.manifests.get(facts.manifest)
+        if manifest is None or (manifest.arrays, manifest.round) != (facts.arrays, facts.round):
+            findings.fault(
+                story.own, index, "a model without its manifest", "Its origin cannot be shown."
+            )
+            continue
+        if manifest.parent != initial and manifest.parent not in known:
+            findings.fault(story.own, index, "a model with an unknown parent", _LINEAGE)
+        for source in manifest.sources:
+            declared = story.plan.site(source.site)
+            if declared is None or source.weight != declared.weight:
+                findings.fault(
+                    story.own,
+                    index,
+                    f"{source.site} counts with a weight that the plan does not give it",
+                    _LINEAGE,
+                )
+            if source.update not in received.get((source.site, facts.round), set()):
+                findings.fault(
+                    story.own,
+                    index,
+                    f"an update of {source.site} that was not received in round {facts.round}, or "
+                    "was left out",
+                    _LINEAGE,
+                )
+        known[facts.arrays] = (manifest.parent, facts.round)
+    _walk(story, findings, result, known=known)
+
+
+_LINEAGE = "The model does not follow from what the sites sent."
+
+
+def _walk(
+    story: Story,
+    findings: Findings,
+    result: Derived,
+    *,
+    known: dict[Digest, tuple[Digest | None, int]],
+) -> None:
+    passed = [
+        facts.verdict.candidate
+        for _, facts in story.stated(story.own, VerdictGiven)
+        if facts.run == story.run and facts.verdict.outcome == "accepted"
+    ]
+    result.accepted = passed[-1] if passed else None
+    closed = [one for one in story.stated(story.own, RunClosed) if one[1].run == story.run]
+    if closed and closed[-1][1].accepted != result.accepted:
+        findings.fault(
+            story.own, closed[-1][0], "the run ended with another model than passed", _LINEAGE
+        )
+    if not closed:
+        findings.remark(story.own, None, "the run is not over", "More events will follow.")
+    place, rounds = result.accepted, list[int]()
+    while place is not None and place != story.plan.initial.arrays:
+        if place not in known or len(rounds) > len(known):
+            findings.fault(story.own, None, "the accepted model has no beginning", _LINEAGE)
+            break
+        place, number = known[place]
+        rounds.append(number)
+    result.rounds = tuple(reversed(rounds))
+
+
+def _received(story: Story) -> dict[tuple[SiteName, int], set[Digest]]:
+    """Return the updates that were received and not left out, by site and round."""
+    found: dict[tuple[SiteName, int], set[Digest]] = defaultdict(set)
+    latest = "train"
+    for _, event in story.events.get(story.own, ()):
+        match event.facts:
+            case RequestSent(run=story.run, purpose=purpose):
+                latest = purpose
+            case ReplyReceived(run=story.run, arrays=arrays) as facts if arrays is not None:
+                found[facts.site, facts.round].add(arrays)
+            case Quarantined(run=story.run, site=site) as facts if latest == "train":
+                if site is not None:
+                    found.pop((site, facts.round), None)
+            case _:
+                """Tells of no update."""
+    return found
+
+
+def _hold_verdicts(story: Story, findings: Findings, result: Derived) -> None:
+    """Give every verdict again, on the histograms that the sites signed."""
+    came: dict[int, dict[SiteName, Evaluation]] = defaultdict(dict)
+    best: dict[SiteName, Histogram] | None = None
+    latest = ""
+    for index, event in story.events.get(story.own, ()):
+        match event.facts:
+            case RequestSent(run=story.run, purpose=latest):
+                continue
+            case ReplyReceived(run=story.run, arrays=None) as facts:
+                evaluation = story.evaluations.get(facts.reply)
+                if evaluation is not None:
+                    came[facts.round][facts.site] = evaluation
+            case Quarantined(run=story.run, site=site) as facts if latest == "evaluate":
+                came[facts.round].pop(site or "", None)
+            case VerdictGiven(run=story.run, verdict=verdict):
+                again = judged(
+                    {site: one.histogram for site, one in sorted(came[verdict.round].items())},
+                    best,
+                    gate=story.plan.gate,
+                    noise_multiplier=story.plan.evaluation.noise_multiplier,
+                    binding=(verdict.round, verdict.candidate, verdict.accepted),
+                )
+                result.verdicts[verdict.round] = again.outcome
+                if _rounded(again.model_dump()) != _rounded(verdict.model_dump()):
+                    findings.fault(
+                        story.own,
+                        index,
+                        f"the verdict of round {verdict.round} is not what the sites' histograms "
+                        f"give: {again.outcome}",
+                        "The verdict, or an evaluation, was changed or left out.",
+                    )
+                if verdict.outcome == "accepted":
+                    best = {site: one.histogram for site, one in came[verdict.round].items()}
+            case _:
+                """Tells of no verdict."""
+
+
+def _hold_charges(
+    story: Story, site: SiteName, origin: str, *, findings: Findings, result: Derived
+) -> None:
+    """Price a site's charges again, one after the other, as its ledger did."""
+    active: dict[tuple[str, Name], SampledGaussian] = {}
+    latest: dict[str, tuple[int, Spend]] = {}
+    charged: dict[Name, Reserved] = {}
+    for index, event in story.events.get(origin, ()):
+        match event.facts:
+            case Reserved() as facts:
+                active[facts.part, facts.request] = facts.event
+                charged[facts.request] = facts
+                latest[facts.part] = (index, facts.spent)
+                again = accounting.epsilon_rdp(_of(active, facts.part), delta=facts.spent.delta)
+                if not _near(again, facts.spent.rdp):
+                    findings.fault(
+                        origin,
+                        index,
+                        f"epsilon {facts.spent.rdp:.6f} was stated, the charges give {again:.6f}",
+                        "The site's account does not follow from its own log.",
+                    )
+            case Settled(outcome="voided") as facts:
+                for part in ("train", "validation"):
+                    active.pop((part, facts.request), None)
+            case _:
+                """Tells of no charge."""
+    result.epsilon[site] = {
+        part: accounting.spend(_of(active, part), delta=spent.delta)
+        for part, (_, spent) in latest.items()
+    }
+    _hold_statements(story, site, charged, findings)
+
+
+def _hold_statements(
+    story: Story, site: SiteName, charged: dict[Name, Reserved], findings: Findings
+) -> None:
+    """Hold what the site stated with each reply against its own charge and the plan's price."""
+    prices = {"train": story.plan.train_event(), "validation": story.plan.evaluation_event()}
+    for index, facts in story.stated(story.own, ReplyReceived):
+        if (facts.run, facts.site) != (story.run, site) or facts.privacy is None:
+            continue
+        own, said = charged.get(facts.request), facts.privacy
+        stated = (said.part, said.event, said.max_norm, said.spent)
+        if own is None or (own.part, own.event, own.max_norm, own.spent) != stated:
+            findings.fault(
+                story.own,
+                index,
+                f"{site} stated a charge that is not in its log",
+                "Its account and its statement differ.",
+            )
+        elif prices[said.part] != said.event:
+            findings.fault(
+                story.own, index, f"{site} charged another price than the plan's", "See the plan."
+            )
+
+
+def _of(active: dict[tuple[str, Name], SampledGaussian], part: str) -> list[SampledGaussian]:
+    return [event for (its, _), event in active.items() if its == part]
+
+
+def _near(one: float, other: float) -> bool:
+    return abs(one - other) <= _TOLERANCE * max(1.0, abs(one), abs(other))
+
+
+def _rounded(value: Any) -> Any:  # noqa: ANN401 - whatever a record holds
+    """Round every figure, so that another machine's last digits do not count."""
+    if isinstance(value, float):
+        return float(f"{value:.8g}")
+    if isinstance(value, dict):
+        return {name: _rounded(one) for name, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value

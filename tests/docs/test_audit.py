@@ -1,0 +1,62 @@
+"""The reviewer's walk, typed command by command over a small finished run."""
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+
+import aggregator.cli
+import deployment.cli
+from schemas.audit.events import SignedOff
+from schemas.audit.journal import read_facts
+from schemas.command_line import run
+from schemas.names import digest_of
+from tests.docs.pages import DOCS, commands
+from tests.study import made
+
+APPS: dict[str, typer.Typer] = {
+    "aggregator": aggregator.cli.app,
+    "consilium": deployment.cli.app,
+}
+EXAMPLE = "run-20261120-101500-3f9a"
+
+
+def test_the_walk_leads_from_a_bundle_to_a_sign_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = made(tmp_path, private=True)
+    study.conducted()
+    home = tmp_path / "federation"
+    study.aggregator.rename(home)
+    name = max(path.parent.name for path in home.glob("runs/*/plan.json"))
+    walk = commands(DOCS / "audit.md")
+    assert [words[:2] for words in walk][:2] == [["consilium", "bundle"], ["consilium", "verify"]]
+    for words in walk:
+        status = run(APPS[words[0]], [word.replace(EXAMPLE, name) for word in words[1:]])
+        assert status == 0, (words, capsys.readouterr().err)
+    [signed] = read_facts(home / "journal", SignedOff)
+    content = (tmp_path / "bundle.zip").read_bytes()
+    assert signed == SignedOff(
+        run=name,
+        bundle=digest_of(content),
+        name="R. Reviewer",
+        meaning="approved",
+    )
+    capsys.readouterr()
+    later = ["bundle", name, "--home", "federation", "--out", "later.zip", "--json"]
+    assert run(deployment.cli.app, later) == 0
+    assert json.loads(capsys.readouterr().out)["size_bytes"] > len(content)
+    changed = bytearray(content)
+    changed[content.index(b'"sequence":4,')] ^= 1
+    Path("changed.zip").write_bytes(changed)
+    assert run(deployment.cli.app, ["verify", "changed.zip", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["verdict"] == "refuted"
+    assert {"log", "index", "found", "meaning"} == set(told["faults"][0])
+    sign = ["audit", "sign-off", name, "--home", "federation", "--name", "R", "--meaning"]
+    assert run(aggregator.cli.app, [*sign, "approved", "--bundle", "changed.zip"]) == 7
+    assert run(aggregator.cli.app, [*sign, "rejected", "--bundle", "changed.zip"]) == 0
+    Path("changed.zip").write_bytes(b"PK")
+    assert run(deployment.cli.app, ["verify", "changed.zip"]) == 2
