@@ -187,7 +187,7 @@ def _replies(asking: Asking, sites: Sequence[SiteName], body: bytes) -> Iterator
     _note(asking, sent)
     quorum = asking.plan.participation.quorum
     shown = show(asking.federation, asking.roster, needed=quorum)
-    packet = Packet(signed(request, asking.federation.key), body, shown.canonical())
+    packet = Packet(signed(request, asking.federation.key), body, audit=shown.canonical())
     deadline_s = asking.plan.participation.deadline_s
     for site, reply in asking.exchange(packet, sites, deadline_s=deadline_s):
         if reply is None:

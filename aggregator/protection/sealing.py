@@ -7,7 +7,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
@@ -39,7 +39,7 @@ class SealedExchange:
             request=digest_of(packet.envelope),
             key=public(own),
         )
-        sent = Packet(packet.envelope, packet.body, signed(recipient, self.federation.key))
+        sent = replace(packet, seal=signed(recipient, self.federation.key))
         for site, reply in self.exchange(sent, sites, deadline_s=deadline_s):
             yield site, None if reply is None else self._opened(site, reply, own, recipient)
 

@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from hospital_node.node import Node
 from schemas.errors import EnvelopeRefused
@@ -28,7 +29,7 @@ def sealed_answer(answer: Callable[[Node, Packet], Packet], node: Node, packet: 
         message = "request refused: the key that replies are sealed to is for another request"
         raise EnvelopeRefused(message, next_step="ask the aggregator which request it meant")
     site = node.config.site
-    reply = answer(node, Packet(packet.envelope, packet.body))
+    reply = answer(node, replace(packet, seal=b""))
     sender, ciphertext = sealed(joined(reply), recipient, site=site)
     vouched = SealedReply(
         federation=membership.federation,
