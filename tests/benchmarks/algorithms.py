@@ -146,7 +146,7 @@ def plan(study: Study, setting: Setting, sites: Sequence[str], *, seed: int) -> 
         "aggregation": aggregation,
         "evaluation": {"rounds": [study.rounds], "bins": 1000},
         "gate": GATE,
-        "participation": {"quorum": max(1, len(sites) - 1)},
+        "participation": {"quorum": len(sites) if "combiner" in aggregation else 1},
     }
 
 
