@@ -3,6 +3,7 @@
 * The same request gets the same bytes and costs nothing.
 * A reply is stored, whole and on disk, before it may leave.
 * A round of a run has one request for each purpose; another request in its place is refused.
+* A refusal stands here where work on patients had begun: its outcome is said once.
 * What stands here is noised or public already; it is kept so that a repeated request discloses
   nothing new.
 """
@@ -17,7 +18,7 @@ from schemas.base import Record
 from schemas.errors import EnvelopeRefused, IntegrityLost, InvalidRecord
 from schemas.files import write_durably
 from schemas.names import Digest, Name, PublicKey, digest_of
-from schemas.update import Evaluation, Update
+from schemas.update import Evaluation, Refusal, Update
 from schemas.wire.envelope import opened
 from schemas.wire.packet import Packet
 
@@ -70,9 +71,13 @@ class Replies:
                 message, next_step="the aggregator must send its first request again"
             )
         reply = Packet(rest[: head.envelope_size], rest[head.envelope_size :])
-        if not _is_whole(reply, key):
+        if not _is_whole(reply, slot.purpose, key):
             raise _damaged(slot)
         return reply
+
+    def holds(self, slot: Slot) -> bool:
+        """Say whether a slot was used."""
+        return self._path(slot).exists()
 
     def store(self, slot: Slot, request: bytes, reply: Packet) -> None:
         """Put a reply on disk."""
@@ -88,10 +93,11 @@ class Replies:
         return self._folder / slot.run / f"{slot.round:06d}-{slot.purpose}"
 
 
-def _is_whole(reply: Packet, key: PublicKey) -> bool:
+def _is_whole(reply: Packet, purpose: Purpose, key: PublicKey) -> bool:
     """Say whether a reply is signed by this key and has the arrays that it names."""
+    kind = Update if purpose == "train" else Evaluation
     try:
-        found = opened(reply.envelope, Update, Evaluation, key=key)
+        found = opened(reply.envelope, kind, Refusal, key=key)
     except EnvelopeRefused:
         return False
     if isinstance(found, Update):

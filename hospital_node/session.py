@@ -102,7 +102,9 @@ def answer(node: Node, packet: Packet) -> Packet:
 
 
 def unable(node: Node, packet: Packet) -> Packet:
-    """Refuse a request whose work raised what nobody foresaw; what it reserved stays charged.
+    """Refuse a request whose work raised what nobody foresaw.
+
+    What it reserved stays charged, and the refusal is the reply for good, as in `_outcome`.
 
     Raises:
         EnvelopeRefused: the request is not of this federation's aggregator.
@@ -111,6 +113,11 @@ def unable(node: Node, packet: Packet) -> Packet:
     node.warm.clear()  # the failure may have left a network half changed
     message = "request refused: its work failed unexpectedly; this node's log names the place"
     reply = _refusal(node, request, FederationError(message))
+    slot, replies = Slot(request.run, request.round, _purpose(request)), Replies(node.home.replies)
+    with _held_ledger(node) as ledger:
+        if ledger.status(request.request) == "reserved" and not replies.holds(slot):
+            replies.store(slot, packet.envelope, reply)
+            _conclude(node, ledger, _sent(request, reply, None))
     node.journal.seal()
     return replace(reply, audit=shared(node, shown_in(packet.audit), None))
 
@@ -163,7 +170,7 @@ def _answered(node: Node, request: Request, packet: Packet, witness: Witnessed) 
     with _held_ledger(node) as ledger:
         entry = _entry(request, work)
         statement = None if entry is None else _charged(node, ledger, entry, policy)
-        reply, arrays = _worked(node, request, work, statement)
+        reply, arrays = _outcome(node, request, work, statement)
         replies.store(slot, packet.envelope, reply)
         _conclude(node, ledger, _sent(request, reply, arrays))
     _log.info("run %s round %d: %s answered", request.run, request.round, purpose)
@@ -229,6 +236,20 @@ def _charged(node: Node, ledger: Ledger, entry: Entry, policy: Policy) -> Privac
     return PrivacyStatement(
         event=entry.event, max_norm=entry.max_norm, part=entry.part, spent=spent
     )
+
+
+def _outcome(
+    node: Node, request: Request, work: Work, statement: PrivacyStatement | None
+) -> tuple[Packet, Digest | None]:
+    """Work, or refuse for good.
+
+    That work on patients failed is a release like what it would have made: it is said once, and
+    the same request never works again.
+    """
+    try:
+        return _worked(node, request, work, statement)
+    except FederationError as error:
+        return _refusal(node, request, error), None
 
 
 def _worked(

@@ -299,7 +299,7 @@ def test_work_that_raises_what_nobody_foresaw_is_a_signed_refusal_and_stays_char
         assert {one.code for one in seen if isinstance(one, RefusalReceived)} == {"unavailable"}
         node = embedded.nodes["east"]
         with Ledger(node.home.ledger) as ledger:
-            assert [row.status for row in ledger.rows()] == ["reserved"]
+            assert [row.status for row in ledger.rows()] == ["reserved", "committed"]
         reasons = [path.read_bytes() for path in (node.home.journal / "private").iterdir()]
         assert any(b"failed unexpectedly" in reason for reason in reasons)
         assert not any(b"MILLER" in reason for reason in reasons)
@@ -308,9 +308,19 @@ def test_work_that_raises_what_nobody_foresaw_is_a_signed_refusal_and_stays_char
     assert "MILLER" not in logged
 
 
-def test_training_that_diverges_is_refused_and_stays_charged(tmp_path: Path) -> None:
+def test_training_that_diverges_is_refused_for_good_and_stays_charged(tmp_path: Path) -> None:
     steps = {"kind": "private-steps", "steps": 9}
     local = steps | {"optimizer": {"kind": "sgd", "learning_rate": 1e4, "weight_decay": 100.0}}
     with desk(tmp_path, private=True, local=local) as one:
-        assert one.asked().code == "unavailable"
-        assert one.spent() > 0
+        first = answer(one.node, one.packet())
+        refusal = one.read(first)
+        assert isinstance(refusal, Refusal)
+        assert refusal.code == "unavailable"
+        spent = one.spent()
+        assert spent > 0
+        assert answer(one.node, one.packet()) == first
+        assert one.asked(issued="2026-01-01T00:00:01.000Z").code == "request-invalid"
+        assert one.spent() == spent
+        with Ledger(one.node.home.ledger) as ledger:
+            assert [row.status for row in ledger.rows()] == ["reserved", "committed"]
+        assert len(one.facts(ReplySent)) == 1
