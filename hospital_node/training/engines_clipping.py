@@ -2,8 +2,8 @@
 
 * A chunk holds whole patients of equally many images, one patient after another.
 * A patient's gradient is the mean over the patient's images, clipped once over all parameters.
-* A gradient that is not finite contributes nothing; no input can raise a patient's contribution
-  over C.
+* A gradient that is not finite, or so long that float32 could not scale it down to C, contributes
+  nothing; no input and no arrays can raise a patient's contribution over C.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +17,8 @@ from hospital_node.training.objective import Objective
 
 SLACK = 1e-5
 """Relative room below C for the rounding of float32 norms and sums."""
+LARGEST_NORM = 1e18
+"""Over it a factor C / norm may be a subnormal float32, whose rounding no room covers."""
 _NORM_BLOCK = 2**17
 """Values that float32 adds up to within a tenth of that room."""
 
@@ -78,18 +80,23 @@ def norms_of(rows: Tensor) -> Tensor:
 
 
 def factors_of(norms: Tensor, bound: float) -> Tensor:
-    """Return what each patient's gradient is multiplied by: 0 where the norm is not finite."""
+    """Return what each patient's gradient is multiplied by: 0 where the norm is not usable."""
     factors = (bound * (1.0 - SLACK) / norms).clamp(max=1.0)
-    return torch.where(norms.isfinite(), factors, 0.0)
+    return torch.where(are_usable(norms), factors, 0.0)
+
+
+def are_usable(norms: Tensor) -> Tensor:
+    """Say which norms are numbers that float32 can scale down."""
+    return norms <= LARGEST_NORM
 
 
 def clipped(totals: Sequence[Tensor], bound: float) -> Sums:
     """Clip and add up patients' gradients [patients, ...], given for each parameter."""
     rows = [total.flatten(1) for total in totals]
     norms = torch.stack([norms_of(row) for row in rows], 1).norm(dim=1)
-    finite = norms.isfinite()
-    if not finite.all():
-        rows = [torch.where(finite[:, None], row, 0.0) for row in rows]
+    usable = are_usable(norms)
+    if not usable.all():
+        rows = [torch.where(usable[:, None], row, 0.0) for row in rows]
     factors = factors_of(norms, bound)
     return [
         (factors.to(row.dtype) @ row).view(total.shape[1:])

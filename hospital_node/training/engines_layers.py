@@ -26,6 +26,7 @@ from torch.nn import functional
 from hospital_node.training.engines_clipping import (
     Chunk,
     Sums,
+    are_usable,
     by_patient,
     factors_of,
     trainable,
@@ -76,11 +77,11 @@ def layered(module: nn.Module, chunk: Chunk, bound: float, objective: Objective)
         message = "a parameter is used twice, or not at all"
         raise NotImplementedError(message)
     norms = torch.stack([share.squares for share in shares]).sum(0).sqrt()
-    finite = norms.isfinite()
-    if not finite.all():
-        if not finite.any():
+    usable = are_usable(norms)
+    if not usable.all():
+        if not usable.any():
             return [torch.zeros_like(value) for value in values]
-        return layered(module, chunk.of_patients(finite), bound, objective)
+        return layered(module, chunk.of_patients(usable), bound, objective)
     factors = factors_of(norms, bound)
     return [order[id(value)].summed(factors.to(value.dtype)) for value in values]
 

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from hospital_node.training.engines_clipping import by_patient, norms_of
 
 _CANCELLING = 16.0
+_LARGEST_FACTOR = 1e15
+"""A longer row or column could lift what a subnormal float32 beside it loses over the room."""
 _FEW_POSITIONS = 32
 """Up to here patches cost less than a grouped convolution's start."""
 
@@ -48,8 +50,11 @@ def unmade(value: nn.Parameter, rows: Tensor, columns: Tensor) -> Share:
     """Take factors [patients, r, p] and [patients, c, p] of gradients that are never made."""
     left, right = (torch.bmm(one.transpose(1, 2), one) for one in (rows.double(), columns.double()))
     squares = (left * right).sum((1, 2))
-    terms = (left.diagonal(0, 1, 2) * right.diagonal(0, 1, 2)).clamp(min=0.0).sqrt().sum(1)
+    lengths = [one.diagonal(0, 1, 2).clamp(min=0.0).sqrt() for one in (left, right)]
+    terms = (lengths[0] * lengths[1]).sum(1)
     squares = torch.maximum(squares, (terms / _CANCELLING).square())
+    longest = torch.maximum(*(one.amax(1) for one in lengths))
+    squares = torch.where(longest <= _LARGEST_FACTOR, squares, math.inf)
 
     def summed(factors: Tensor) -> Tensor:
         scaled = (rows * factors[:, None, None]).transpose(0, 1).flatten(1)

@@ -5,17 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from opacus import GradSampleModule
 from opacus.optimizers import DPOptimizer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import SGD
 
 from hospital_node.models.registry import Network
 from hospital_node.training import patient_level
 from hospital_node.training.engines import ENGINES
+from hospital_node.training.engines_clipping import Chunk
 from hospital_node.training.examples import Examples, image_shares
 from hospital_node.training.objective import image_losses
 from hospital_node.training.patient_level import Noise, Release, chunks, clipped_sum, release
@@ -131,6 +132,35 @@ def test_a_gradient_that_is_not_finite_contributes_nothing(value: float, engine:
     torch.testing.assert_close(found, flat_sum(network, others, 0.5, engine))
     alone = examples.rows(examples.patients == 1)
     assert not flat_sum(network, alone, 0.5, engine).any()
+
+
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+@settings(max_examples=60)
+@given(
+    powers=st.tuples(*[st.floats(-45, 38.5)] * 3),
+    bound=st.sampled_from([1e-3, 0.25, 1.0, 10.0]),
+    seed=st.integers(0, 99),
+)
+@example(powers=(18.1, -20.0, 25.1), bound=1.0, seed=0)
+@example(powers=(18.1, -20.0, 25.0), bound=1.0, seed=1)
+@example(powers=(18.1, -20.0, 24.5), bound=0.25, seed=0)
+@example(powers=(38.0, -20.0, -21.0), bound=1e-3, seed=0)
+def test_no_arrays_and_no_input_lift_a_patient_over_the_bound(
+    engine: str, powers: tuple[float, float, float], bound: float, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    module = nn.Sequential(
+        nn.Linear(64, 64, bias=False), nn.Linear(64, 1, bias=False), nn.Flatten(0)
+    )
+    inputs = torch.randn((1, 64), generator=generator) * 10.0 ** powers[0]
+    with torch.no_grad():
+        for value, power in zip(module.parameters(), powers[1:], strict=True):
+            value.copy_(torch.randn(value.shape, generator=generator) * 10.0**power)
+        wrong = (module(inputs) < 0).float()
+    chunk = Chunk(inputs, wrong, 1)
+    sums = ENGINES[engine](module, chunk, bound, image_losses)
+    length = torch.cat([one.double().flatten() for one in sums]).norm()
+    assert float(length) <= bound
 
 
 def test_opacus_own_optimizer_gives_the_same_step_for_one_image_a_patient() -> None:
