@@ -312,13 +312,13 @@ def test_training_that_diverges_is_refused_for_good_and_stays_charged(tmp_path: 
     steps = {"kind": "private-steps", "steps": 9}
     local = steps | {"optimizer": {"kind": "sgd", "learning_rate": 1e4, "weight_decay": 100.0}}
     with desk(tmp_path, private=True, local=local) as one:
-        first = answer(one.node, one.packet())
+        first = one.answer(one.packet())
         refusal = one.read(first)
         assert isinstance(refusal, Refusal)
         assert refusal.code == "unavailable"
         spent = one.spent()
         assert spent > 0
-        assert answer(one.node, one.packet()) == first
+        assert one.answer(one.packet()) == first
         assert one.asked(issued="2026-01-01T00:00:01.000Z").code == "request-invalid"
         assert one.spent() == spent
         with Ledger(one.node.home.ledger) as ledger:
