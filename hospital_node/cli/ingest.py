@@ -116,7 +116,13 @@ def _fetched(
 
 def _ingested(folder: Path, table: Path, contract: DataContract, node: Node) -> IngestReport:
     with progressing("reading images") as progress:
-        desk = Desk(node.config.site, node.pseudonym_key, node.cohort_folder, progress)
+        desk = Desk(
+            node.config.site,
+            node.pseudonym_key,
+            node.cohort_folder,
+            progress,
+            notice=lambda line: typer.echo(line, err=True),
+        )
         try:
             report = ingest(folder, table, contract, desk=desk)
         except CohortRefused:

@@ -5,10 +5,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import Progress, TimeRemainingColumn
+from rich.progress import Progress, ProgressColumn, Task, TimeRemainingColumn
+from rich.text import Text
 
 SILENT_S = 2.0
 """A progress bar appears after this long."""
+
+
+class _Rate(ProgressColumn):
+    """Files a second, once some are done."""
+
+    def render(self, task: Task) -> Text:
+        """Return the column's text."""
+        return Text("" if task.speed is None else f"{task.speed:.1f}/s")
 
 
 @contextmanager
@@ -17,6 +26,7 @@ def progressing(what: str) -> Iterator[Callable[[int, int], None]]:
     console = Console(stderr=True)
     columns = (
         *Progress.get_default_columns()[:-1],
+        _Rate(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

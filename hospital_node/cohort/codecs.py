@@ -52,14 +52,15 @@ class CodecMissing(Exception):
 
 
 def missing(syntax: str) -> str:
-    """Return the standard's name of a transfer syntax that no installed codec reads, or nothing."""
+    """Name a transfer syntax that no installed codec reads, or not in every depth."""
     uid = UID(syntax)
     if not uid.is_transfer_syntax:
         return ""
-    try:
-        _decoder(uid, bits=8)
-    except CodecMissing as missing_one:
-        return missing_one.syntax
+    for bits, beyond in ((8, ""), (16, " of more than 8 bits")):
+        try:
+            _decoder(uid, bits=bits)
+        except CodecMissing as without:
+            return without.syntax + beyond
     return ""
 
 

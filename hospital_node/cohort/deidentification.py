@@ -13,6 +13,7 @@
 import hmac
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal, TypeAlias, cast
 
@@ -198,5 +199,9 @@ def part_of(patient: str, *, key: bytes, validation_fraction: float) -> Part:
 
 def _keyed(content: bytes, *, key: bytes, purpose: bytes) -> bytes:
     """Use a key of its own for each purpose, so that one output says nothing about another."""
-    derived = hmac.digest(key, purpose, "sha256")
-    return hmac.digest(derived, content, "sha256")
+    return hmac.digest(_derived(key, purpose), content, "sha256")
+
+
+@lru_cache(maxsize=16)
+def _derived(key: bytes, purpose: bytes) -> bytes:
+    return hmac.digest(key, purpose, "sha256")

@@ -94,7 +94,7 @@ def _name_missing_codecs(files: Sequence[Path], desk: Desk) -> None:
         if name := codecs.missing(syntax):
             missing[name] += count
     for name, count in sorted(missing.items()):
-        desk.notice(f"no installed codec reads {name}: {count} files will be refused")
+        desk.notice(f"no installed codec reads {name}; files of this transfer syntax: {count}")
 
 
 def _remembered(outcome: Image | NotUsed, path: Path, reader: Reader) -> tuple[str, FileRead]:

@@ -5,9 +5,12 @@
 * A file that ends early is told from one that is whole: pydicom itself reads it without complaint.
 """
 
+import errno
 import hashlib
 import logging
+import os
 import re
+import stat
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,12 +48,29 @@ class Parsed:
 
 def content_digest(path: Path) -> bytes:
     """Return the SHA-256 of a file's bytes."""
-    _refuse_unread(path)
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise Unfit("not-a-file" if error.errno in _NO_FILE else "unreadable") from None
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise Unfit("not-a-file")
+        if found.st_size > MAX_FILE_BYTES:
+            raise Unfit("too-large")
+        content = hashlib.sha256()
+        while chunk := os.read(descriptor, _CHUNK_BYTES):
+            content.update(chunk)
+        return content.digest()
     except OSError:
         raise Unfit("unreadable") from None
+    finally:
+        os.close(descriptor)
+
+
+_CHUNK_BYTES = 2**20
+_NO_FILE = {errno.ELOOP, errno.ENXIO, errno.ENOENT}
+"""A link, a socket or pipe that nobody serves, or nothing."""
 
 
 def transfer_syntax(path: Path) -> str:

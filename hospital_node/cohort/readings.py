@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     return database
 
 
+@cache
 def _version(name: str) -> str:
     try:
         return version(name)

@@ -73,7 +73,11 @@ def folder_files(source: Path, *, besides: Path) -> tuple[Path, ...]:
         message = "source refused: no such folder; a folder of DICOM files is needed"
         raise InputRefused(message, next_step="name a folder with --source DIR")
     labels = besides.resolve()
-    files = tuple(path for path in _walked(source) if path.resolve() != labels)
+    files = tuple(
+        path
+        for path in _walked(source)
+        if path.name not in {besides.name, labels.name} or path.resolve() != labels
+    )
     if not files:
         message = "source refused: found no file in the folder or below it; at least one is needed"
         raise SourceEmpty(
@@ -85,9 +89,10 @@ def folder_files(source: Path, *, besides: Path) -> tuple[Path, ...]:
 def _walked(source: Path) -> Iterator[Path]:
     for folder, below, names in os.walk(source, onerror=_refuse_unlistable):
         below.sort()
-        linked = [name for name in below if (Path(folder) / name).is_symlink()]
+        here = Path(folder)
+        linked = [name for name in below if (here / name).is_symlink()]
         for name in sorted([*names, *linked]):
-            yield Path(folder) / name
+            yield here / name
 
 
 def _refuse_unlistable(error: OSError) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pydicom.uid import MPEG2MPML, JPEGExtended12Bit, RLELossless
 
 from hospital_node.cli import app
 from hospital_node.config import NodeHome
@@ -13,7 +14,13 @@ from schemas.command_line import run
 from schemas.update import Update
 from tests import study
 from tests.desk import desk
-from tests.hospital_node.cohort.exports import contract, write_export, write_labels
+from tests.hospital_node.cohort.exports import (
+    contract,
+    image,
+    write,
+    write_export,
+    write_labels,
+)
 
 JSON = ("--format", "json")
 CONTRACT = """
@@ -206,3 +213,23 @@ def test_a_list_of_nobody_or_of_no_identifier_is_refused(home: Path, text: str) 
     words = ["withdraw", "--patients", str(listed), "--approver", "A. Steward, DPO"]
     assert typed(home, *words) == 2
     assert typed(home, *words[:2], "missing.txt", *words[3:]) == 2
+
+
+def test_a_missing_codec_is_named_before_the_work_starts(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, syntax in enumerate((MPEG2MPML, JPEGExtended12Bit)):
+        dataset = image(number, patient="P000")
+        dataset.compress(RLELossless, generate_instance_uid=False)
+        dataset.file_meta.TransferSyntaxUID = syntax
+        write(dataset, home.parent / "export" / "dicom" / "P000" / f"{number}.dcm")
+    assert ingest(home) == 0
+    said = capsys.readouterr()
+    assert said.err == (
+        "no installed codec reads JPEG Extended (Process 2 and 4) of more than 8 bits; "
+        "files of this transfer syntax: 1\n"
+        "no installed codec reads MPEG2 Main Profile / Main Level; "
+        "files of this transfer syntax: 1\n"
+    )
+    assert "codec-missing (1): found no installed codec (MPEG2 Main Profile" in said.out
+    assert "codec-missing (1): found no installed codec (JPEG Extended" in said.out
