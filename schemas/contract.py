@@ -252,6 +252,8 @@ class DeidentificationRules(Record):
 
     profile: Literal["allow-list-1"] = "allow-list-1"
     burned_in: Severity = "quarantine"
+    ocr: Literal["none", "tesseract"] = "none"
+    """Whether a program searches the pixels for text as well."""
 
 
 class Declared(Record):

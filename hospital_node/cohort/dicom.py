@@ -29,6 +29,7 @@ from hospital_node.cohort.deidentification import (
     technical,
 )
 from hospital_node.cohort.header_checks import TABLES, judged
+from hospital_node.cohort.ocr import has_text
 from hospital_node.cohort.parsing import parsed
 from hospital_node.cohort.pictures import page
 from hospital_node.cohort.pixels import PALETTE_TAGS, PIXELS, stored_frames
@@ -101,12 +102,15 @@ def _read(path: Path, contract: DataContract) -> Image:
     if PIXELS not in dataset:
         raise Unfit("no-pixels")
     headers = frame_headers(dataset, header, groups=_needs_groups(contract))
-    asks = risks and contract.deidentification.burned_in != "warn"
+    rules = contract.deidentification
+    searched, asked = rules.ocr == "tesseract", rules.burned_in != "warn"
     frames, pages = [], []
     for stored, frame in _frames(dataset, headers, contract):
         frames.append(frame)
-        if asks:
+        if searched or (risks and asked):
             pages.append(page(stored))
+    if searched and any(has_text(one) for one in pages):
+        risks = (*risks, "text-found")
     if not frames:
         raise Unfit("blank")
     return Image(
@@ -116,7 +120,7 @@ def _read(path: Path, contract: DataContract) -> Image:
         series=_identifier(dataset, "SeriesInstanceUID"),
         frames=tuple(frames),
         risks=risks,
-        pages=tuple(pages),
+        pages=tuple(pages) if risks and asked else (),
     )
 
 

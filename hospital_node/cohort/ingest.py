@@ -24,6 +24,7 @@ from hospital_node.cohort.contract_checks import Finding, examined, refuse_unfit
 from hospital_node.cohort.desk import Desk
 from hospital_node.cohort.intake import Reader, file_names, outcomes
 from hospital_node.cohort.labels import read_labels
+from hospital_node.cohort.ocr import refuse_missing
 from hospital_node.cohort.parts import settle_parts
 from hospital_node.cohort.readings import Readings, opened_readings, readings_file
 from hospital_node.cohort.reasons import REASONS
@@ -37,6 +38,7 @@ from hospital_node.cohort.store import (
     place,
     seal_pixels,
     workshop,
+    written_pixels,
 )
 from hospital_node.cohort.transforms import normalised, stacked
 from schemas.contract import DataContract
@@ -59,12 +61,13 @@ def ingest(source: Path, labels: Path, contract: DataContract, *, desk: Desk) ->
     """Make the cohort of a contract and store it.
 
     Raises:
-        InputRefused: the source is no folder.
+        InputRefused: the source is no folder, or the program that searches for text is missing.
         LabelsRefused: the labels table has a fault.
         SourceEmpty: no file, or none that can be used.
         NotConforming: a blocking check of the contract fails.
         HomeRefused: the pseudonym key is not the one that this home's parts were made under.
     """
+    refuse_missing(contract)
     files = folder_files(source, besides=labels)
     table = read_labels(labels, contract)
     known = Known.of(table, contract, desk=desk)
@@ -175,17 +178,14 @@ def _packed(
 ) -> Digest:
     """Normalise patient by patient and write the pixels in the order of `used`."""
     recipe = contract.preprocessing
-    pixels = np.lib.format.open_memmap(
-        path, mode="w+", dtype="<f4", shape=(len(used), *recipe.shape)
-    )
     patients: defaultdict[str, list[int]] = defaultdict(list)
     for index, one in enumerate(used):
         patients[one.row.patient].append(index)
-    for places in patients.values():
-        images = [_image(readings, used[index], contract) for index in places]
-        for index, image in zip(places, normalised(images, recipe.normalisation), strict=True):
-            pixels[index] = image
-    pixels.flush()
+    with written_pixels(path, (len(used), *recipe.shape)) as write:
+        for places in patients.values():
+            images = [_image(readings, used[index], contract) for index in places]
+            for index, image in zip(places, normalised(images, recipe.normalisation), strict=True):
+                write(index, image)
     return seal_pixels(path)
 
 

@@ -10,10 +10,11 @@
 """
 
 import hashlib
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,6 +42,7 @@ __all__ = [
     "seal_pixels",
     "stored_contracts",
     "workshop",
+    "written_pixels",
 ]
 
 CONTRACT, MANIFEST, FINDINGS, PIXELS, SOURCE = (
@@ -215,6 +217,27 @@ def made_from(store: Path, contract: Digest) -> Digest | None:
         return _Origin.from_canonical(content).source
     except (OSError, InvalidRecord):
         return None
+
+
+@contextmanager
+def written_pixels(
+    path: Path, shape: tuple[int, ...]
+) -> Iterator[Callable[[int, NDArray[np.float32]], None]]:
+    """Lend what writes images into a pixel file, in any order.
+
+    Not through a memory map, whose pages would count as this process's memory.
+    """
+    with path.open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.flush()
+        start, size = file.tell(), 4 * math.prod(shape[1:])
+        file.truncate(start + size * shape[0])
+
+        def write(index: int, image: NDArray[np.float32]) -> None:
+            os.pwrite(file.fileno(), image.astype("<f4").tobytes(), start + index * size)
+
+        yield write
 
 
 def seal_pixels(path: Path) -> Digest:

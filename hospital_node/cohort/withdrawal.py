@@ -13,8 +13,6 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from hospital_node.cohort import quarantine
 from hospital_node.cohort.contract_checks import conforms, examined
 from hospital_node.cohort.readings import opened_readings, readings_folder
@@ -29,6 +27,7 @@ from hospital_node.cohort.store import (
     seal_pixels,
     stored_contracts,
     workshop,
+    written_pixels,
 )
 from schemas.base import Record
 from schemas.errors import CohortChanged, InvalidRecord
@@ -108,12 +107,9 @@ def _rewritten(store: Path, cohort: Cohort, named: AbstractSet[Pseudonym]) -> bo
     """Write a cohort again without patients; say whether it still conforms, and so stands."""
     keep = [index for index, row in enumerate(cohort.manifest.rows) if row.patient not in named]
     with workshop(store) as folder:
-        pixels = np.lib.format.open_memmap(
-            folder / PIXELS, mode="w+", dtype="<f4", shape=(len(keep), *cohort.pixels.shape[1:])
-        )
-        for new, old in enumerate(keep):
-            pixels[new] = cohort.pixels[old]
-        pixels.flush()
+        with written_pixels(folder / PIXELS, (len(keep), *cohort.pixels.shape[1:])) as write:
+            for new, old in enumerate(keep):
+                write(new, cohort.pixels[old])
         manifest = _without(cohort.manifest, keep, pack=seal_pixels(folder / PIXELS))
         noted = {(one.code, ""): one.files for one in manifest.not_used}
         findings = examined(manifest, cohort.contract, noted=noted, unread_labels=0)
