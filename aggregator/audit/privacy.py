@@ -13,12 +13,17 @@ from aggregator.audit.spending import highest, spends
 from schemas.plan import NoPrivacy, PatientPrivacy, TrainingPlan
 
 _OUTSIDE = (
+    "releases of plans without privacy: no epsilon counts them, and nothing bounds what they tell",
     "participation: that a site has joined, is named in the plan, was asked and answered",
     "timing: when a reply came, how long it took and how large it was",
     "refusals: that a site refused, its coarse code, and that a reply was missing or quarantined",
+    "unfit cohorts: the refusal cohort-unfit depends on the data",
     "what is declared in public: weights, expected patients and sampling rates of the plan",
     "conformance: that a site answered, hence that its cohort meets the contract",
+    "reviews: the size of a site's journal, in each reply, grows with every image reviewed",
+    "identical images: one that two patients have is left out of both, so one may cost the other",
     "people: what anyone who may read a hospital's data says or does outside this software",
+    "a hospital's own files: its home holds preprocessed images",
     "patients of several sites: each epsilon counts one site's releases, and they add up",
 )
 _VISIBILITY = (
@@ -78,9 +83,9 @@ def _patient_level(
         sampling="Training: each step draws every train patient independently (Poisson) with "
         f"probability {privacy.sampling_rate:g}, a constant of the plan. Evaluation: every "
         "validation patient. A patient is in one part only, so the two parts compose in parallel.",
-        accountant="Google's dp-accounting. Enforced: Renyi accounting (RDP), over every release "
-        "ever made from the site's patients; it holds when plans are chosen in view of earlier "
-        "results. Beside it: privacy loss distributions (PLD), tighter, if the sequence of "
+        accountant="Google's dp-accounting. Enforced: Renyi accounting (RDP), over every charged "
+        "release ever made from the site's patients; it holds when plans are chosen in view of "
+        "earlier results. Beside it: privacy loss distributions (PLD), tighter, if the sequence of "
         "releases was fixed beforehand.",
         visibility=_VISIBILITY,
         outside=_outside(plan),
@@ -104,10 +109,11 @@ def _meaning(rows: Sequence[SiteSpend]) -> str:
     if most is None or most.spent is None:
         return "No site has released anything in this run, so there is no epsilon to state yet."
     return (
-        f"Whatever anyone computes from all that {most.site} ever released from its {most.part} "
-        f"patients becomes at most {_factor(most.spent.rdp)} times as likely, or as unlikely, when "
-        f"one patient is added or removed (epsilon {most.spent.rdp:.3f}), plus an additive "
-        f"{most.spent.delta:g} (delta). No other site of this run stated a larger epsilon."
+        f"Whatever anyone computes from all charged releases of {most.site}'s {most.part} "
+        f"patients, in this run and in all others, becomes at most {_factor(most.spent.rdp)} times "
+        "as likely, or as unlikely, when one patient is added or removed "
+        f"(epsilon {most.spent.rdp:.3f}), plus an additive {most.spent.delta:g} (delta). "
+        "No other site of this run stated a larger epsilon."
     )
 
 

@@ -3,12 +3,13 @@
 * These commands only read, and do so while another command owns the home: the journal is read
   before the ledger, which is then never behind it.
 * A ledger that its journal contradicts is refused here as it is in a round.
+* Releases of plans without privacy are in no ledger; the journal counts them, beside every epsilon.
 """
 
 import csv
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,14 +24,16 @@ from hospital_node.privacy.consistency import hold_charges
 from hospital_node.privacy.forecast import Forecast, gate_power, validation_fraction
 from hospital_node.privacy.forecast import forecast as forecast_of
 from hospital_node.privacy.ledger import Entry, Ledger, Row, standing
+from hospital_node.privacy.uncharged import said, uncharged
 from schemas import accounting
-from schemas.audit.events import Reserved, Settled
+from schemas.audit.events import ReplySent, Reserved, Settled
 from schemas.audit.journal import read_facts
 from schemas.command_line import say_json
 from schemas.contract import DataContract
 from schemas.errors import InputRefused, InvalidRecord
 from schemas.files import write_durably
 from schemas.gate_power import POWER, Power
+from schemas.manifest import Part
 from schemas.plan import TrainingPlan
 from schemas.privacy import SampledGaussian, Spend
 
@@ -49,16 +52,17 @@ app = typer.Typer(help="The privacy account: what was spent, and what a plan wou
 
 @app.command("show")
 def show(home: Home, json: Json = False) -> None:
-    """Show epsilon of train and validation patients over every release ever made.
+    """Show epsilon of train and validation patients over every charged release ever made.
+
+    Releases of plans without privacy have no epsilon; they are counted beside it.
 
     Example: hospital-node budget show --home /srv/consilium
     """
     paths = NodeHome(home)
     site, limit = load_config(paths).site, load_policy(paths).limit
-    entries = standing(_rows(paths))
-    events = {
-        part: [one.event for one in entries if one.part == part] for part in ("train", "validation")
-    }
+    rows, without = _account(paths)
+    entries = standing(rows)
+    events = {part: [one.event for one in entries if one.part == part] for part in without}
     parts = {part: accounting.spend(own, delta=limit.delta) for part, own in events.items()}
     if json:
         say_json(
@@ -68,21 +72,28 @@ def show(home: Home, json: Json = False) -> None:
                 "delta": limit.delta,
                 "epsilon": max(one.rdp for one in parts.values()),
                 "parts": {
-                    part: {"rdp": one.rdp, "pld": one.pld, "releases": len(events[part])}
+                    part: {
+                        "rdp": one.rdp,
+                        "pld": one.pld,
+                        "releases": len(events[part]),
+                        "without_privacy": without[part],
+                    }
                     for part, one in parts.items()
                 },
             }
         )
         return
     table = Table(title=f"{site}: privacy spent at delta {limit.delta:g}, cap {limit.epsilon:g}")
-    for column in ("patients", "releases", "epsilon (enforced, RDP)", "epsilon (PLD)"):
+    for column in ("patients", "charged releases", "epsilon (RDP)", "epsilon (PLD)"):
         table.add_column(column)
     for part, one in parts.items():
         table.add_row(part, str(len(events[part])), f"{one.rdp:.3f}", f"{one.pld:.3f}")
     Console().print(table)
     typer.echo(
-        "PLD is tighter; it assumes that the releases were not chosen in view of each other."
+        "RDP is enforced. PLD is tighter; it assumes that the releases were not chosen in view of "
+        "each other."
     )
+    _warn(without)
 
 
 @app.command("forecast")
@@ -93,9 +104,10 @@ def forecast(plan: PlanFile, home: Home, json: Json = False) -> None:
     """
     paths = NodeHome(home)
     limit, wanted = load_policy(paths).limit, read_plan(plan)
+    rows, without = _account(paths)
     ahead = forecast_of(
         wanted,
-        standing(_rows(paths)),
+        standing(rows),
         limit=limit.epsilon,
         delta=limit.delta,
         site=load_config(paths).site,
@@ -107,9 +119,11 @@ def forecast(plan: PlanFile, home: Home, json: Json = False) -> None:
     assumed = f"{fraction:.0%} of the patients validate ({source}), half of them of each class"
     if json:
         gate = {"stratified": noticed.stratified, "sites": dict(noticed.sites), "assumes": assumed}
-        say_json(ahead.model_dump(mode="json") | {"gate_power": gate})
+        beside = {"gate_power": gate, "without_privacy": dict(without)}
+        say_json(ahead.model_dump(mode="json") | beside)
         return
     _print_forecast(wanted, ahead)
+    _warn(without)
     _print_power(wanted, noticed, assumed)
 
 
@@ -127,7 +141,7 @@ def export(
 
     Example: hospital-node budget export --home /srv/consilium --format csv --out ledger.csv
     """
-    rows = _rows(NodeHome(home))
+    rows, _ = _account(NodeHome(home))
     text = _as_csv(rows) if form == "csv" else _as_lines(rows)
     if out is None:
         sys.stdout.write(text)
@@ -139,17 +153,22 @@ def export(
     typer.echo(f"{len(rows)} rows written to {out.name}.")
 
 
-def _rows(paths: NodeHome) -> tuple[Row, ...]:
-    """Read the ledger, held against the journal as it was just before.
+def _account(paths: NodeHome) -> tuple[tuple[Row, ...], Mapping[Part, int]]:
+    """Read the ledger, held against the journal as it was just before, and count what it lacks.
 
     Raises:
         LedgerDamaged: missing, corrupt, or behind the journal.
     """
-    claims = tuple(read_facts(paths.journal, Reserved, Settled))
+    claims = tuple(read_facts(paths.journal, ReplySent, Reserved, Settled))
     with Ledger(paths.ledger) as ledger:
         rows = ledger.rows()
     hold_charges(rows, claims)
-    return rows
+    return rows, uncharged(claims)
+
+
+def _warn(without: Mapping[Part, int]) -> None:
+    if said(without):
+        typer.echo(said(without))
 
 
 def _contract(path: Path, plan: TrainingPlan) -> DataContract | None:

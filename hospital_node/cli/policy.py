@@ -18,7 +18,9 @@ from hospital_node.policy import (
 from hospital_node.pretrained import take_in
 from hospital_node.privacy.forecast import Forecast, forecast
 from hospital_node.privacy.ledger import Ledger
-from schemas.audit.events import LimitSet, PlanApproved
+from hospital_node.privacy.uncharged import said, uncharged
+from schemas.audit.events import LimitSet, PlanApproved, ReplySent, Reserved
+from schemas.audit.journal import read_facts
 from schemas.command_line import say_json
 from schemas.errors import BudgetExceeded, InputRefused
 from schemas.plan import PatientPrivacy, TrainingPlan
@@ -56,6 +58,7 @@ def approve_plan(
             message = "plan refused: it does not name this site"
             raise InputRefused(message, next_step="ask the study lead to add the site to the plan")
         ahead = _forecast(node.home, wanted)
+        without = uncharged(read_facts(node.home.journal, ReplySent, Reserved))
         if ahead.refused == 1:
             first = ahead.rounds[0]
             raise BudgetExceeded(
@@ -83,10 +86,13 @@ def approve_plan(
         )
         approve(node.home, wanted, approval)
     if json:
-        say_json({"plan": wanted.digest, "approver": approver, "refused_round": ahead.refused})
+        shown = {"plan": wanted.digest, "approver": approver, "refused_round": ahead.refused}
+        say_json(shown | {"without_privacy": dict(without)})
         return
     typer.echo(f"Approved {wanted.name} as {wanted.digest}, by {approver}.")
     typer.echo(_cost(wanted, ahead))
+    if said(without):
+        typer.echo(said(without))
 
 
 @app.command("limit")

@@ -166,6 +166,20 @@ def test_a_plan_without_privacy_fails_and_has_no_epsilon() -> None:
     assert "No differential privacy" in made.privacy.summary
 
 
+def test_the_report_bounds_charged_releases_and_lists_what_is_outside(private: Report) -> None:
+    stated = private.privacy
+    assert "from all charged releases of " in stated.summary
+    assert "over every charged release ever made" in stated.accountant
+    subjects = {one.partition(":")[0] for one in stated.outside}
+    assert {
+        "a hospital's own files",
+        "identical images",
+        "releases of plans without privacy",
+        "reviews",
+        "unfit cohorts",
+    } <= subjects
+
+
 def test_pretrained_weights_stand_outside_the_guarantee_by_digest(private: Report) -> None:
     plan = plans.private_plan()
     brought = digest_of(b"weights")

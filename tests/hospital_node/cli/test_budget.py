@@ -12,7 +12,7 @@ from hospital_node.privacy.ledger import Ledger, Row
 from schemas.gate import ModelGate
 from schemas.gate_power import power
 from schemas.privacy import Spend
-from schemas.update import Update
+from schemas.update import EvaluateRequest, Evaluation, Update
 from tests.desk import desk
 from tests.hospital_node.privacy.accounts import entry
 from tests.study import Study, command, made
@@ -36,6 +36,7 @@ def test_what_was_spent_is_read_while_a_session_owns_the_home(
         shown = json.loads(said(capsys, "budget", "show", "--home", home, "--json"))
         assert shown["parts"]["train"]["rdp"] == update.privacy.spent.rdp
         assert shown["parts"]["train"]["releases"] == 1
+        assert shown["parts"]["train"]["without_privacy"] == 0
         assert "east: privacy spent" in said(capsys, "budget", "show", "--home", home)
         row = Row.from_canonical(
             said(capsys, "budget", "export", "--home", home).encode().split()[0]
@@ -45,6 +46,33 @@ def test_what_was_spent_is_read_while_a_session_owns_the_home(
         assert "First round that would be refused: none" in ahead
         assert "match the signed tree head" in said(capsys, "audit", "verify", "--home", home)
         assert "Approved:" in said(capsys, "policy", "show", "--home", home)
+
+
+def test_releases_without_privacy_are_counted_wherever_an_epsilon_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with desk(tmp_path) as one:
+        home = one.node.home.root
+        show = ("budget", "show", "--home", home)
+        assert "WITHOUT PRIVACY" not in said(capsys, *show)
+        packet = one.packet()
+        assert isinstance(one.read(one.answer(packet)), Update)
+        assert isinstance(one.read(one.answer(packet)), Update)  # stored: the same release
+        assert isinstance(one.asked(EvaluateRequest), Evaluation)
+        expected = {"train": 1, "validation": 1}
+        parts = json.loads(said(capsys, *show, "--json"))["parts"]
+        assert {part: row["without_privacy"] for part, row in parts.items()} == expected
+        assert [row["releases"] for row in parts.values()] == [0, 0]
+        forecast = ("budget", "forecast", one.study.plan, "--home", home)
+        assert json.loads(said(capsys, *forecast, "--json"))["without_privacy"] == expected
+        for words in (show, forecast):
+            text = " ".join(said(capsys, *words).split())
+            assert "2 releases left WITHOUT PRIVACY" in text
+            assert "(1 updates, 1 evaluations)" in text
+    approve = ("policy", "approve", one.study.plan, "--home", home, "--approver", "A. Steward")
+    assert "2 releases left WITHOUT PRIVACY" in said(capsys, *approve, "--without-privacy")
+    found = json.loads(said(capsys, *approve, "--without-privacy", "--json"))
+    assert found["without_privacy"] == expected
 
 
 def test_a_forecast_says_what_the_gate_would_notice_and_what_it_assumes(

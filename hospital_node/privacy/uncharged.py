@@ -1,0 +1,47 @@
+"""Releases that no ledger row tells of: those of plans without privacy, counted by the journal.
+
+* Every reply is in the journal before it leaves. A request's charge pays for one reply; any other
+  reply left without noise, and no epsilon bounds it.
+* A reply that is sent again, with the same bytes, is one release.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from schemas.audit.events import Facts, ReplySent, Reserved
+from schemas.manifest import Part
+
+__all__ = ["said", "uncharged"]
+
+
+def uncharged(claims: Iterable[Facts]) -> dict[Part, int]:
+    """Count the releases without privacy from train and from validation patients."""
+    counts: dict[Part, int] = {"train": 0, "validation": 0}
+    paid: set[str] = set()
+    left: set[str] = set()
+    for claim in claims:
+        match claim:
+            case Reserved(request=request):
+                paid.add(request)
+            case ReplySent(reply=reply) if reply in left:
+                """These very bytes left before."""
+            case ReplySent(request=request, reply=reply) if request in paid:
+                left.add(reply)
+                paid.remove(request)
+            case ReplySent(reply=reply, arrays=arrays):
+                left.add(reply)
+                counts["validation" if arrays is None else "train"] += 1
+            case _:
+                """Other events release nothing of a patient."""
+    return counts
+
+
+def said(counts: Mapping[Part, int]) -> str:
+    """Say what no epsilon counts; nothing where every release was charged."""
+    total = sum(counts.values())
+    if not total:
+        return ""
+    return (
+        f"{total} releases left WITHOUT PRIVACY, under plans that a person here approved so "
+        f"({counts['train']} updates, {counts['validation']} evaluations). "
+        "No epsilon here counts them, and nothing bounds what they tell."
+    )
