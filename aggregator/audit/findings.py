@@ -2,7 +2,7 @@
 
 * FAIL: something is not as it must be. ATTENTION: a person should look. PASS: neither was found.
 * Each is found from the journal and the plan alone, and names the command that finds it again.
-* Integrity covers the aggregator's own journal under its own tree head; no witness is claimed.
+* Integrity covers the aggregator's own journal under its own tree head; the bundle has the rest.
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ from aggregator.audit.records import (
     Subject,
 )
 from aggregator.audit.spending import faults, highest
-from schemas.audit.events import RoundMoved
+from schemas.audit.events import ForkSeen, RoundMoved
 from schemas.audit.merkle import Frontier, leaf_hash
-from schemas.audit.notes import TreeHead, verified_head
+from schemas.audit.notes import TreeHead, claimed_head, verified_head
 from schemas.errors import JournalDamaged
 from schemas.plan import TrainingPlan
 
@@ -34,7 +34,8 @@ REPORT = "aggregator audit report --home DIR"
 BUDGET = "hospital-node budget show --home DIR"
 
 _COVERS = (
-    "This covers the aggregator's own log under its own signature; no other party has witnessed it."
+    "This covers the aggregator's own log under its own signature; what the sites cosigned is in "
+    "the run's bundle."
 )
 
 
@@ -167,15 +168,25 @@ def exceptions(
         for one in quarantines
         if one.site is None
     ]
-    if not (abandoned or refusals or quarantines or missing):
+    forks = [
+        f"incident: {_owner(one)} signed two histories of its log (event {event.sequence})"
+        for event, one in source.stated(ForkSeen)
+    ]
+    if not (abandoned or refusals or quarantines or missing or forks):
         sentence = "No refusal, quarantine or missing reply, and no abandoned round."
         return _finding("exceptions", "PASS", sentence, REPORT, [])
     sentence = (
         f"Refusals: {len(refusals)}. Quarantined replies: {len(quarantines)}. "
         f"Missing replies: {len(missing)}. Abandoned rounds: {len(abandoned)}."
     )
-    standing: Standing = "FAIL" if standing_still or unknown else "ATTENTION"
-    return _finding("exceptions", standing, sentence, REPORT, abandoned + unknown)
+    standing: Standing = "FAIL" if standing_still or unknown or forks else "ATTENTION"
+    details = [*forks, *abandoned, *unknown]
+    return _finding("exceptions", standing, sentence, REPORT, details)
+
+
+def _owner(incident: ForkSeen) -> str:
+    head = claimed_head(incident.shown)
+    return "a log's owner" if head is None else head.origin
 
 
 def _journal_faults(source: Reading, head: TreeHead) -> tuple[list[str], list[str]]:

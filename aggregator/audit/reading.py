@@ -15,6 +15,7 @@ from aggregator.audit.records import (
     QuarantineRow,
     RefusalRow,
     Release,
+    SignOffRow,
     SoftwareRow,
 )
 from schemas.audit.events import (
@@ -27,6 +28,7 @@ from schemas.audit.events import (
     RequestSent,
     RunClosed,
     RunOpened,
+    SignedOff,
     SoftwareStarted,
 )
 from schemas.base import Record
@@ -161,6 +163,14 @@ def missing(source: Reading) -> tuple[MissingRow, ...]:
             time=event.time,
         )
         for event, facts in source.stated(ReplyMissing)
+    )
+
+
+def sign_offs(source: Reading) -> tuple[SignOffRow, ...]:
+    """List who signed the run off."""
+    return tuple(
+        SignOffRow(name=facts.name, meaning=facts.meaning, time=event.time, bundle=facts.bundle)
+        for event, facts in source.stated(SignedOff)
     )
 
 

@@ -239,6 +239,16 @@ class SoftwareRow(Record):
     starts: int
 
 
+class SignOffRow(Record):
+    """Who reviewed the run, when, and what that means (21 CFR 11.50)."""
+
+    name: Text
+    meaning: Name
+    time: Moment
+    bundle: Digest
+    """What was reviewed."""
+
+
 class Report(Record):
     """Everything that the page shows."""
 
@@ -264,3 +274,4 @@ class Report(Record):
     missing: tuple[MissingRow, ...]
     accepted: AcceptedModel | None
     software: tuple[SoftwareRow, ...]
+    sign_offs: tuple[SignOffRow, ...] = ()

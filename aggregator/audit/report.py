@@ -16,6 +16,7 @@ from aggregator.audit.reading import (
     reading,
     refusals,
     releases,
+    sign_offs,
     software,
 )
 from aggregator.audit.records import (
@@ -77,6 +78,7 @@ def report(
         missing=missing(source),
         accepted=accepted,
         software=software(source),
+        sign_offs=sign_offs(source),
     )
 
 

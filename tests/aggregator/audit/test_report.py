@@ -48,7 +48,7 @@ def test_five_verdicts_stand_on_top_in_their_order(private: Report) -> None:
 
 
 def test_integrity_says_what_it_covers(private: Report) -> None:
-    assert "no other party has witnessed it" in found(private, "integrity").sentence
+    assert "what the sites cosigned is in the run's bundle" in found(private, "integrity").sentence
 
 
 def test_every_reply_is_listed_once_with_its_digests_and_bytes(private: Report) -> None:
