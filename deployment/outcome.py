@@ -20,6 +20,7 @@ from aggregator.gates.model_gate import site_metrics
 from aggregator.run_state import RunState
 from hospital_node import personal
 from hospital_node.cohort.store import open_cohort
+from hospital_node.config import run_folder
 from hospital_node.models.registry import trainable_layout
 from hospital_node.node import Node
 from hospital_node.policy import load_policy
@@ -158,9 +159,9 @@ def exact_site_auroc(node: Node, plan: TrainingPlan, model: bytes) -> float | No
     return None if scored is None else _defined_auroc(scored, plan)
 
 
-def personal_model(node: Node, run: Name) -> bytes | None:
+def personal_model(node: Node, run: Name, plan: TrainingPlan) -> bytes | None:
     """Read a site's own model of a personalised run, which never leaves it; None without one."""
-    path = node.home.personal / run / personal.MODEL
+    path = node.home.personal / run_folder(run, plan.digest) / personal.MODEL
     return path.read_bytes() if path.exists() else None
 
 

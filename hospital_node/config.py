@@ -13,8 +13,8 @@ spool/           what was fetched from an archive and is not ingested yet
 ledger.sqlite    the privacy account
 journal/         the audit log
 replies/         every reply that left, by request
-personal/        this site's own models, by run
-variates/        this site's control variates in scaffold, by run
+personal/        this site's own models, by run and plan
+variates/        this site's control variates in scaffold, by run and plan
 models/          released models, and which one is in use
 """
 
@@ -32,6 +32,7 @@ from schemas.names import Address, Digest, Name, PublicKey, SiteName
 from schemas.wire.keys import SigningKey
 from schemas.wire.transport import generate_transport_key
 
+_PLAN_DIGITS = 16
 _PSEUDONYM_KEY_BYTES = 32
 _NODE_TOML = """# This hospital's node. The site name stands in every message and report.
 site = "{site}"
@@ -71,6 +72,11 @@ class Membership(Record):
     root: PublicKey
     roster: str
     """The roster's envelope, as the root key signed it."""
+
+
+def run_folder(run: Name, plan: Digest) -> str:
+    """Name what a run keeps here; another plan under its name gets a folder of its own."""
+    return f"{run}.{plan.removeprefix('sha256:')[:_PLAN_DIGITS]}"
 
 
 @dataclass(frozen=True, slots=True)

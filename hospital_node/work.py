@@ -3,6 +3,8 @@
 * Everything that can be refused is refused in `prepared`, before privacy is charged.
 * Only the trainable arrays' delta, or one histogram, comes out. A personalised plan's own model
   stays in the home.
+* What a run leaves here for its next round stands under run and plan: another plan under the same
+  run's name, with other noise or none, finds none of it.
 * Networks and features over a cohort are kept warm in the node, by the digests of what made them.
 """
 
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from hospital_node import personal, variates
 from hospital_node.cohort.store import Cohort, open_cohort
+from hospital_node.config import run_folder
 from hospital_node.models.registry import Network, trainable_layout
 from hospital_node.node import Node
 from hospital_node.pretrained import network_of
@@ -178,7 +181,7 @@ def _own(node: Node, request: Request, plan: TrainingPlan, received: Arrays) -> 
     """Bring this site's own arrays up to this round; None where the plan has none."""
     if plan.aggregation.personalisation is None:
         return None
-    folder = node.home.personal / request.run
+    folder = node.home.personal / run_folder(request.run, request.plan)
     before = personal.state_before(folder, request.round)
     state = personal.begun(before, received, round_number=request.round, rule=plan.aggregation)
     return Own(folder, state)
@@ -190,7 +193,7 @@ def _steered(node: Node, request: TrainRequest, work: Work, control: bytes) -> W
         return work
     common = decoded(control, layout_of(work.start)) if control else None
     rounds = request.variates.get(work.site.site, VariateRounds())
-    folder = node.home.variates / request.run
+    folder = node.home.variates / run_folder(request.run, request.plan)
     return replace(work, control=variates.opened(folder, rounds, common=common, like=work.start))
 
 

@@ -1,6 +1,7 @@
 """How long each engine takes for a network, on this machine, with invented images.
 
 * Times choose among engines and nothing else; a guarantee never rests on them.
+* Each invented patient has one image: no count of a cohort bears on the choice.
 * An engine that cannot run this network is told with its reason.
 """
 
@@ -26,23 +27,22 @@ REFUSALS = (
     ValueError,
 )
 """So torch and Opacus say that a network does not suit them."""
-_CHUNK_IMAGES = 8
+_CHUNK_PATIENTS = 8
 _HOPELESS = 3.0
 """An engine this many times slower than the quickest is not timed again."""
 _REPEATS = 2
 
 
 def timed(
-    module: nn.Module, shape: tuple[int, ...], objective: Objective, *, images: int
+    module: nn.Module, shape: tuple[int, ...], objective: Objective
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Return milliseconds per patient, quickest first, and why other engines did not run."""
-    patients = max(1, _CHUNK_IMAGES // images)
     module = deepcopy(module).train().to(device())
-    examples = invented(module, shape, (images,) * patients)
+    examples = invented(module, shape, (1,) * _CHUNK_PATIENTS)
     order = torch.argsort(examples.patients, stable=True)
     kind = next(module.parameters())
     inputs, labels = (one[order].to(kind) for one in (examples.inputs, examples.labels))
-    chunk = Chunk(inputs, labels, patients)
+    chunk = Chunk(inputs, labels, _CHUNK_PATIENTS)
     first: dict[str, float] = {}
     refused: dict[str, str] = {}
     for name, engine in ENGINES.items():

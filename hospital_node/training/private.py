@@ -5,7 +5,8 @@
 * A step that draws nobody is a step, of noise alone.
 * Rate, noise, clipping bound, number of steps and divisor are constants of the plan; the cohort's
   size enters nowhere.
-* The self-test has passed for this network, loss and engine before a patient's image is touched.
+* The self-test has passed for this network, loss and engine before a patient's image is touched;
+  its choice of an engine is that of `work.prepared`, and takes nothing from the cohort.
 """
 
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def trained_privately(
         SelfTestFailed: the clipped gradients of this network are not what the guarantee assumes.
         ArraysRefused: `start` does not fit the network.
     """
-    choice = self_test.check(network, objective, images=_usual_images(examples))
+    choice = self_test.check(network, objective)
     module, privacy = network.module, mechanism.privacy
     load_arrays(module, start)
     module.train().to(device())
@@ -90,8 +91,3 @@ def _optimizer(network: Network, mechanism: Mechanism) -> SGD:
         local.momentum,
         weight_decay=local.weight_decay,
     )
-
-
-def _usual_images(examples: Examples) -> int:
-    """Return the mean images of a patient, for the choice of an engine alone."""
-    return max(1, round(len(examples) / max(1, examples.patient_count)))

@@ -8,7 +8,7 @@
 * It runs the same code as training up to the noise, on a copy in float64, so that rounding hides
   nothing; the slack below C that training keeps for float32 is `engines_clipping`'s.
 * Where no engine is right nothing trains. A choice is remembered for the process, by the network's
-  name, the loss, the usual images of a patient, the device and the threads.
+  name, the loss, the device and the threads; nothing of a cohort bears on it.
 """
 
 import logging
@@ -53,18 +53,18 @@ _choices: dict[tuple[object, ...], Choice] = {}
 _testing = Lock()
 
 
-def check(network: Network, objective: Objective = image_losses, *, images: int = 1) -> Choice:
+def check(network: Network, objective: Objective = image_losses) -> Choice:
     """Choose the quickest engine that is right, or refuse to train with this network and loss.
 
-    `images` is what a patient usually has; it only bears on the time.
+    Engines are timed with patients of one image each, whatever the cohort's patients have.
 
     Raises:
         SelfTestFailed: names the claim that does not hold, or each engine with its fault.
     """
-    key = (network.name, objective, images, device(), torch.get_num_threads())
+    key = (network.name, objective, device(), torch.get_num_threads())
     with _testing:
         if key not in _choices:
-            _choices[key] = _chosen(network, objective, images)
+            _choices[key] = _chosen(network, objective)
         return _choices[key]
 
 
@@ -122,7 +122,7 @@ def engine_fault(engine: Engine, network: Network, objective: Objective) -> str 
         difference = float((whole - expected).norm() / (bound * len(_IMAGES)))
         if not difference <= _PART:
             return f"clipped gradients that differ from the plain ones by {difference:.1e} C"
-        for patient in (0, len(_IMAGES) - 1):
+        for patient in range(len(_IMAGES)):
             rest = _flat_sum(
                 module, _without(examples, patient), bound, engine=engine, objective=objective
             )
@@ -134,13 +134,11 @@ def engine_fault(engine: Engine, network: Network, objective: Objective) -> str 
     return None
 
 
-def _chosen(network: Network, objective: Objective, images: int) -> Choice:
+def _chosen(network: Network, objective: Objective) -> Choice:
     fault = network_fault(network, objective)
     if fault is not None:
         raise _failed(network, fault, "one loss for each image, of that image alone")
-    times, refused = timed(
-        network.module, network.shape, objective, images=min(images, max(_IMAGES))
-    )
+    times, refused = timed(network.module, network.shape, objective)
     for name, patient_ms in times.items():
         reason = engine_fault(ENGINES[name], network, objective)
         if reason is None:

@@ -95,7 +95,7 @@ def _run(split: Split, plan: TrainingPlan, place: Path, sites: tuple[str, ...]) 
         common = embedded.federation.store.arrays(state.candidate or "")
         auroc, epsilon = {}, {}
         for site, node in embedded.nodes.items():
-            own = personal_model(node, name)
+            own = personal_model(node, name, plan)
             found = exact_site_auroc(node, plan, common if own is None else own)
             if found is None:
                 message = f"{site} has too few validation patients for a figure"

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hospital_node import personal
+from hospital_node.config import run_folder
 from schemas.aggregation import Aggregation, Personalisation
 from schemas.wire.arrays import declared_layout, decoded
 from tests.study import SITES, conducting, made
@@ -113,8 +114,9 @@ def test_a_personalised_run_leaves_each_site_its_own_model_and_one_for_all(
     with conducting(study) as (embedded, conducted, _):
         state = conducted()
         common = embedded.federation.store.arrays(state.server.iterate)
+    place = run_folder(state.run, study.parsed().digest)
     models = {
-        site: (study.nodes[site] / "personal" / state.run / personal.MODEL).read_bytes()
+        site: (study.nodes[site] / "personal" / place / personal.MODEL).read_bytes()
         for site in SITES
     }
     assert len({common, *models.values()}) == len(SITES) + 1

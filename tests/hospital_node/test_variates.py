@@ -12,6 +12,7 @@ from aggregator.material import read_material
 from aggregator.run_state import RunState
 from aggregator.runs import stored
 from hospital_node import variates
+from hospital_node.config import run_folder
 from schemas.errors import InputRefused
 from schemas.plan import TrainingPlan
 from schemas.update import TrainRequest, Update, VariateRounds
@@ -108,7 +109,8 @@ def test_both_sides_keep_the_variates_of_the_paper(tmp_path: Path, private: bool
     np.testing.assert_allclose(flat_values(control, layout), common, rtol=1e-4, atol=1e-5)
     assert server.variates == {"east": 4, "north": 4, "west": 4}
     for site in SITES:
-        path = study.nodes[site] / "variates" / state.run / "000004.variate"
+        place = run_folder(state.run, plan.digest)
+        path = study.nodes[site] / "variates" / place / "000004.variate"
         found = flat_values(path.read_bytes(), layout)
         np.testing.assert_allclose(found, own[site], rtol=1e-4, atol=1e-5)
 

@@ -1,6 +1,7 @@
 """The self-test passes sound networks and refuses, by name, those that go silently wrong."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,9 @@ from hospital_node.training import self_test
 from hospital_node.training.engines import ENGINES
 from hospital_node.training.engines_clipping import Chunk, Engine, Sums, clipped
 from hospital_node.training.engines_layers import layered
+from hospital_node.training.examples import Examples
 from hospital_node.training.objective import Objective, image_losses, pixel_losses
+from hospital_node.training.patient_level import clipped_sum
 from schemas.errors import SelfTestFailed
 from schemas.network import DenseNet, GaborFourier
 from tests.hospital_node.training.clinics import SMALL, small_network
@@ -285,6 +288,25 @@ def test_a_wrong_engine_is_dropped_with_the_reason(
     choice = self_test.check(network)
     assert choice.engine == "layers"
     assert "clipped gradients that differ from the plain ones by" in choice.refused["wrong"]
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 10])
+def test_an_engine_that_bounds_all_but_one_kind_of_patient_is_dropped(
+    images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such an engine gives the right sum for all, and a wrong one once a patient is away."""
+    torch.manual_seed(0)
+    network = replace(small_network(), name=f"wrong for {images}")
+
+    def wrong(module: nn.Module, examples: Examples, **constants: Any) -> list[Tensor]:
+        sums = clipped_sum(module, examples, **constants)
+        away = images not in torch.bincount(examples.patients).tolist()
+        return [3.0 * one for one in sums] if away else sums
+
+    monkeypatch.setattr(self_test, "clipped_sum", wrong)
+    reason = self_test.engine_fault(ENGINES["layers"], network, image_losses)
+    assert reason is not None
+    assert reason.startswith(f"that a patient of {images} images moves the sum by ")
 
 
 def test_a_parameter_outside_any_layer_is_sound() -> None:
