@@ -5,7 +5,7 @@
 * The release is signed once and stored with the run; every site gets the same bytes, again after a
   crash too.
 * Every site of the plan gets it, evaluators as well. A site that does not answer in time is noted,
-  and gets the model when the run is taken up again.
+  and gets the model as a file; a run that ended is not taken up again.
 """
 
 from collections.abc import Callable
