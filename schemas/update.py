@@ -23,9 +23,9 @@ RefusalCode: TypeAlias = Literal[
 Head: TypeAlias = Note
 """The signed tree head of a site's journal, up to the charge of this reply, or to its refusal.
 
-It is public. Its size counts commands, requests and charges at the site, which the aggregator sees
-or whose number a person there chose, and never patients; its root is a hash over events that hold
-public facts only, with private details under 32 random bytes each.
+It is public. Its size counts commands, requests and charges at the site, and each quarantined image
+that a person reviewed; its root is a hash over events that hold public facts only, with private
+details under 32 random bytes each. What that tells is outside the guarantee (docs/privacy.md).
 """
 
 RESOLUTION_BITS = 20

@@ -20,7 +20,7 @@ _OUTSIDE = (
     "unfit cohorts: the refusal cohort-unfit depends on the data",
     "what is declared in public: weights, expected patients and sampling rates of the plan",
     "conformance: that a site answered, hence that its cohort meets the contract",
-    "reviews: the size of a site's journal, in each reply, grows with every image reviewed",
+    "journals: a site's events leave, such as that a cohort conforms, and each image's review",
     "identical images: one that two patients have is left out of both, so one may cost the other",
     "people: what anyone who may read a hospital's data says or does outside this software",
     "a hospital's own files: its home holds preprocessed images",

@@ -19,7 +19,11 @@ from schemas.privacy import SampledGaussian
 
 DELTA = 1e-5
 PATIENCE_S = 15.0
-"""Of processor time: 2.7 were measured alone on one core, 4 with both cores busy."""
+"""Of processor time: 2.7 were measured alone on one core, 4 with both cores busy.
+
+The aim is 5 on a quiet core. A test must not fail since others share its core's caches and clock;
+this bound is for what would take minutes, as composing every release on the fine grid does.
+"""
 
 
 class Price(Protocol):

@@ -1,38 +1,42 @@
-"""Every field that can leave a hospital in a reply, and why it may.
+"""Every field that can leave a hospital, and why it may.
 
-A field that is new, anywhere inside a reply, fails here until it has its line: charged to the
-ledger, or public, with the reason. A count, a loss, a duration, a norm or a free text has none.
+A field that is new, anywhere inside what a node signs or shares, fails here until it has its line:
+charged to the ledger, or public, with the reason. A count, a loss, a duration, a norm or a free
+text has none. What a node signs is read off its own code, so a new kind fails here too. Its
+journal's events leave beside its replies; they are held kind by kind.
 """
 
+import ast
+import importlib
 import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Literal, Union, get_args, get_origin
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+import hospital_node
+from schemas.audit import events
+from schemas.audit.exchange import Shared
 from schemas.base import Record
-from schemas.conformance import ConformanceReport
-from schemas.update import Evaluation, Refusal, Reply, Update
+from schemas.update import Reply
 
 BINDING = "repeats the request"
+BOUND = ("Update", "Evaluation", "Refusal", "Acknowledgement")
+HEAD = "counts and hashes public events, which leave as well: see EVENTS"
 PLAN = "a constant of the approved plan"
 SPENT = "a function of constants of the plans that were charged"
 FIELDS: dict[str, str] = {
     # What every reply is bound to.
     **{
         f"{kind}.{name}": BINDING
-        for kind in ("Update", "Evaluation", "Refusal")
+        for kind in BOUND
         for name in ("federation", "run", "plan", "round", "request")
     },
-    **{
-        f"{kind}.kind": "a constant of the software" for kind in ("Update", "Evaluation", "Refusal")
-    },
-    **{f"{kind}.site": "the roster names it" for kind in ("Update", "Evaluation", "Refusal")},
-    **{
-        f"{kind}.head": "counts commands, requests and charges, and hashes public facts"
-        for kind in ("Update", "Evaluation", "Refusal")
-    },
+    **{f"{kind}.kind": "a constant of the software" for kind in BOUND},
+    **{f"{kind}.site": "the roster names it" for kind in BOUND},
+    **{f"{kind}.head": HEAD for kind in BOUND},
     # What is released.
     "Update.arrays": "charged: names a delta that was noised",
     "Evaluation.arrays": BINDING,
@@ -56,13 +60,33 @@ FIELDS: dict[str, str] = {
             "spent.pld": SPENT,
         }.items()
     },
+    # That a model came.
+    "Receipt.kind": "a constant of the software",
+    "Receipt.site": "the roster names it",
+    **{f"Receipt.{name}": "repeats the release" for name in ("federation", "run")},
+    **{f"Receipt.{name}": "names the release" for name in ("release", "arrays")},
+    # Around a sealed reply.
+    **{f"SealedReply.{name}": BINDING for name in ("federation", "request", "recipient")},
+    "SealedReply.site": "the roster names it",
+    "SealedReply.sender": "a public key, drawn for this reply",
+    "SealedReply.ciphertext": "hashes what the reply is sealed in",
+    # Beside a reply.
+    "Shared.first": "what the aggregator says that it has",
+    "Shared.events[]": "public events: see EVENTS",
+    "Shared.head": HEAD,
+    "Shared.cosignature": "signs the aggregator's head, at a time",
+    # The request to join.
+    "EnrolmentRequest.site": "the roster will name it",
+    **{f"EnrolmentRequest.{name}": "a public key" for name in ("key", "witness", "transport")},
+    "EnrolmentRequest.software": "a constant of the software",
+    "EnrolmentRequest.made": "when a person asked to join",
     # The answer to a contract.
     "ConformanceReport.kind": "a constant of the software",
     "ConformanceReport.federation": "the roster names it",
     "ConformanceReport.site": "the roster names it",
     "ConformanceReport.contract": "a constant of the contract",
     "ConformanceReport.code": "coarse; outside the guarantee, as a refusal is",
-    "ConformanceReport.head": "counts commands, requests and charges, and hashes public facts",
+    "ConformanceReport.head": HEAD,
     "ConformanceReport.declared[].part": "a constant of the contract",
     "ConformanceReport.declared[].patients": "a person's public statement, never counted",
     "ConformanceReport.noised[].part": "a constant of the contract",
@@ -85,8 +109,67 @@ FIELDS: dict[str, str] = {
     },
 }
 
-REPLIES: tuple[type[Record], ...] = (Update, Evaluation, Refusal, ConformanceReport)
-"""Every kind of record that a node signs for the aggregator."""
+EVENTS: dict[str, tuple[str, str]] = {
+    "CohortIngested": ("contract conforms", "coarse; outside the guarantee, as every report says"),
+    "CohortWithdrawn": (
+        "approver changed removed",
+        "a person's act, by contract; outside the guarantee, as every report says",
+    ),
+    "ConformanceReported": ("contract code report approver", "names what left"),
+    "ForkSeen": ("known shown", "notes that came"),
+    "HeadCosigned": ("head", "a note that came"),
+    "HomeMade": ("key", "a public key"),
+    "ImageReviewed": (
+        "contract verdict approver",
+        "a person's act, one for an image; outside the guarantee, as every report says",
+    ),
+    "ImagesFetched": ("source contract complete", "a person's act, without counts"),
+    "LimitSet": ("approver epsilon delta", "a person's choice"),
+    "ModelInstalled": ("run round arrays approver", "a person's act"),
+    "ModelReceived": ("run round arrays release", "names what came"),
+    "PlanApproved": ("plan approver epsilon_limit delta", "a person's choice"),
+    "Refused": ("run round request code", "names what left"),
+    "ReplySent": ("run round request reply arrays size_bytes", "names what left"),
+    "RequestReceived": ("run round request purpose arrays repeated", "names what came"),
+    "Reserved": ("request part event max_norm spent", "as in the reply that it is charged for"),
+    "Settled": ("request outcome", "a reply left"),
+    "SoftwareStarted": ("command version code", "a person's act, with public software"),
+}
+"""Fields of every event that a node writes, and why they may leave."""
+
+HOSPITAL = sorted(Path(hospital_node.__file__).parent.rglob("*.py"))
+
+
+def signed_kinds(source: str) -> Iterator[str]:
+    """Name the class of every record that a module signs; anything that cannot be told fails."""
+    for function in ast.walk(ast.parse(source)):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        made = {
+            one.targets[0].id: one.value
+            for one in ast.walk(function)
+            if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name)
+        }
+        for call in ast.walk(function):
+            if isinstance(call, ast.Call) and ast.unparse(call.func).split(".")[-1] == "signed":
+                record = call.args[0]
+                value = made.get(record.id) if isinstance(record, ast.Name) else record
+                assert isinstance(value, ast.Call), f"what {function.name} signs cannot be told"
+                yield ast.unparse(value.func)
+
+
+def signed_here() -> Iterator[type[Record]]:
+    for path in HOSPITAL:
+        place = path.relative_to(Path(hospital_node.__file__).parents[1]).with_suffix("")
+        for name in signed_kinds(path.read_text()):
+            yield getattr(importlib.import_module(".".join(place.parts)), name)
+
+
+LEAVING: tuple[type[Record], ...] = (
+    *sorted(set(signed_here()), key=lambda kind: kind.__name__),
+    Shared,
+)
+"""Every kind of record that a node signs, and what it shares of its journal beside a reply."""
 
 
 def leaves(place: str, annotation: object) -> Iterator[str]:
@@ -111,13 +194,39 @@ def leaves(place: str, annotation: object) -> Iterator[str]:
 
 
 def test_every_field_of_a_reply_is_public_or_charged() -> None:
-    found = {leaf for kind in REPLIES for leaf in leaves(kind.__name__, kind)}
+    found = {leaf for kind in LEAVING for leaf in leaves(kind.__name__, kind)}
     assert found - set(FIELDS) == set(), "a new field: charge it, or say here why it is public"
     assert set(FIELDS) - found == set(), "a field that is gone"
 
 
 def test_nothing_else_is_a_reply() -> None:
-    assert set(get_args(Reply)) <= set(REPLIES)
+    assert set(get_args(Reply)) <= set(LEAVING)
+
+
+def test_what_a_node_signs_is_read_off_its_code() -> None:
+    assert {kind.__name__ for kind in LEAVING} == {
+        *("Acknowledgement", "ConformanceReport", "EnrolmentRequest", "Evaluation", "Receipt"),
+        *("Refusal", "SealedReply", "Shared", "Update"),
+    }
+    assert list(signed_kinds("def f(key):\n    return signed(Loss(value=1), key)")) == ["Loss"]
+    with pytest.raises(AssertionError, match="what f signs cannot be told"):
+        list(signed_kinds("def f(record, key):\n    return signed(record, key)"))
+
+
+def test_every_event_that_a_node_writes_has_a_reason_to_leave() -> None:
+    called = {
+        call.func.id
+        for path in HOSPITAL
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+    }
+    written = {kind.__name__: kind for kind in get_args(get_args(events.Facts)[0])}
+    found = {
+        name: " ".join(one for one in kind.model_fields if one != "kind")
+        for name, kind in written.items()
+        if name in called
+    }
+    assert found == {name: fields for name, (fields, _) in EVENTS.items()}
 
 
 def test_the_walk_finds_what_hides_in_tuples_choices_and_mappings() -> None:
@@ -135,7 +244,7 @@ def test_the_walk_finds_what_hides_in_tuples_choices_and_mappings() -> None:
     }
 
 
-@pytest.mark.parametrize("kind", REPLIES)
+@pytest.mark.parametrize("kind", LEAVING)
 def test_a_reply_has_no_room_for_anything_else(kind: type[Record]) -> None:
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         TypeAdapter(kind).validate_python({"patients": 30})
