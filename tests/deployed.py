@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 import aggregator.cli
 from deployment.material import pin
+from schemas.audit.events import AuditEvent, Facts
 from schemas.command_line import run
 from schemas.enrolment import fingerprint_of
 from schemas.errors import NothingAccepted
@@ -100,6 +101,19 @@ class Deployed:
         [line] = [one for one in self.log("run").splitlines() if one.startswith("{")][-1:]
         found: dict[str, Any] = json.loads(line)
         return found
+
+    def facts(self) -> list[Facts]:
+        """Read what stands in the aggregator's journal now, up to its last whole line."""
+        path = self.study.aggregator / "journal" / "events.jsonl"
+        lines = path.read_bytes().split(b"\n")[:-1]
+        return [AuditEvent.from_canonical(line).facts for line in lines]
+
+    def until(self, came: Callable[[Facts], bool]) -> None:
+        """Wait until something stands in the aggregator's journal."""
+        end = time.monotonic() + 4 * PATIENCE_S
+        while not any(came(one) for one in self.facts()):
+            assert time.monotonic() < end, "\n".join(self.log(one) for one in self.processes)
+            time.sleep(0.05)
 
     def kill(self, name: str) -> None:
         """End a process at once, without a word."""

@@ -14,11 +14,15 @@ from pathlib import Path
 
 from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, SUPERLINK_NODE_ID, SubStatus
 from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
+from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 from flwr.supercore.constant import NOOP_FEDERATION_ID, NodeStatus, TaskType
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supercore.state.schema.linkstate_models import MessageIns, MessageRes, Node
 from flwr.supercore.task_identity import TaskIdentity
+from flwr.supercore.utils import uint64_to_int64
 from flwr.superlink.federation import NoOpFederationManager
+from sqlalchemy import select, update
 
 from schemas.enrolment import Roster
 from schemas.files import make_folder
@@ -51,6 +55,30 @@ def admit(state: LinkState, roster: Roster, *, at: Moment) -> None:
     for key, site in wanted.items():
         if key not in known or known[key].name != site:
             state.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, key, 0, name=site)
+
+
+def came_back(state: LinkState, key: bytes) -> None:
+    """Let a node that starts again in at once, and hand it what it had not answered once more.
+
+    A message stays whole until its reply was sent, so that a node may be killed over it; the node
+    itself holds a repeated request against what it did.
+    """
+    number = state.get_node_id_by_public_key(key)
+    if number is None or not isinstance(state, SqlLinkState):
+        return
+    node = uint64_to_int64(number)
+    replied = select(MessageRes.reply_to_message_id)
+    with state.session() as session:
+        session.execute(
+            update(Node)
+            .where(Node.node_id == node, Node.status == NodeStatus.ONLINE)
+            .values(status=NodeStatus.OFFLINE)
+        )
+        session.execute(
+            update(MessageIns)
+            .where(MessageIns.dst_node_id == node, MessageIns.message_id.not_in(replied))
+            .values(delivered_at="")
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import Response
 from flwr.proto.fleet_pb2 import ActivateNodeRequest, PushMessagesRequest
-from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
+from flwr.server.superlink.linkstate import LinkStateFactory
 from flwr.supercore.error import http_error_translator
 from flwr.supercore.protobuf.translation import ProtobufTranslationMiddleware
 from flwr.superlink.dependencies.linkstate import get_linkstate
@@ -27,6 +27,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
+
+from aggregator.flower.link import came_back
 
 PATHS = frozenset(
     f"/v1/fleet/{name}"
@@ -83,7 +85,8 @@ def fleet(factory: LinkStateFactory) -> FastAPI:
 async def _own_words(request: Request, go_on: RequestResponseEndpoint) -> Response:
     """Refuse a message that a node sends in another's name; Flower signs a timestamp only.
 
-    A node that comes back before the relay noticed that it was gone is let in at once.
+    A node that comes back before the relay noticed that it was gone is let in at once, and gets
+    again what it had not answered.
     """
     found = getattr(request.state, "protobuf_request", None)
     if isinstance(found, PushMessagesRequest) and any(
@@ -91,14 +94,8 @@ async def _own_words(request: Request, go_on: RequestResponseEndpoint) -> Respon
     ):
         raise HTTPException(400, "the message is in another node's name")
     if isinstance(found, ActivateNodeRequest):
-        await run_in_threadpool(_let_go, get_linkstate(request), found.public_key)
+        await run_in_threadpool(came_back, get_linkstate(request), found.public_key)
     return await go_on(request)
-
-
-def _let_go(state: LinkState, key: bytes) -> None:
-    node_id = state.get_node_id_by_public_key(key)
-    if node_id is not None:
-        state.deactivate_node(node_id)
 
 
 @dataclass(slots=True)

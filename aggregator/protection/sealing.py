@@ -1,6 +1,7 @@
 """An exchange whose replies are sealed on their way.
 
 * Every call has a fresh key, and its secret half never leaves this process's memory.
+* A site that has not joined, or was revoked, is not asked and not waited for.
 * A reply that is not sealed to it by the site that was asked, for this request, is handed on empty:
   it fails the first check on a reply, and is quarantined under the site's name.
 """
@@ -40,7 +41,10 @@ class SealedExchange:
             key=public(own),
         )
         sent = replace(packet, seal=signed(recipient, self.federation.key))
-        for site, reply in self.exchange(sent, sites, deadline_s=deadline_s):
+        roster = self.federation.roster()
+        joined = [site for site in sites if roster.member(site) is not None]
+        yield from ((site, None) for site in sites if site not in joined)
+        for site, reply in self.exchange(sent, joined, deadline_s=deadline_s):
             yield site, None if reply is None else self._opened(site, reply, own, recipient)
 
     def _opened(

@@ -141,12 +141,6 @@ class Relay:
             contents = pull_objects(ids, pull, initial_backoff=_PULL_PAUSE_S, max_time=metadata.ttl)
         except ObjectPullError as error:
             raise RunOver from error
-        confirm = make_confirm_message_received_fn_protobuf(
-            lambda request: self._called(self._client.ConfirmMessageReceived, request),
-            self._node,
-            metadata.run_id,
-        )
-        confirm(metadata.message_id)
         message = inflate_object_from_contents(metadata.message_id, contents)
         if not isinstance(message, Message):
             text = "the relay handed over an object that is no message"
@@ -156,7 +150,7 @@ class Relay:
         return message
 
     def send(self, reply: Message) -> None:
-        """Send a reply whole.
+        """Send a reply whole, and only then let the relay forget what it answers.
 
         Raises:
             EnvelopeRefused: the relay does not let this node in any more.
@@ -181,6 +175,12 @@ class Relay:
                 push_objects(objects, push, object_ids_to_push=wanted)
             except ObjectPushError as error:
                 raise RunOver from error
+        confirm = make_confirm_message_received_fn_protobuf(
+            lambda part: self._called(self._client.ConfirmMessageReceived, part),
+            self._node,
+            reply.metadata.run_id,
+        )
+        confirm(reply.metadata.reply_to_message_id)
 
     def _called(self, call: Callable[[Q], A], request: Q) -> A:
         """Call the relay until it answers."""

@@ -86,6 +86,13 @@ FLEET_PARTS: dict[str, Callable[[Any], bool]] = {
         "store_object",
     ),
     "flwr.server.superlink.linkstate.LinkStateFactory": lambda _: keeps_a_state_in_a_file(),
+    "flwr.server.superlink.linkstate.sql_linkstate.SqlLinkState": has("session"),
+    "flwr.supercore.state.schema.linkstate_models.MessageIns": has(
+        "delivered_at", "dst_node_id", "message_id"
+    ),
+    "flwr.supercore.state.schema.linkstate_models.MessageRes": has("reply_to_message_id"),
+    "flwr.supercore.state.schema.linkstate_models.Node": has("node_id", "status"),
+    "flwr.supercore.utils.uint64_to_int64": lambda signed: signed(2**64 - 1) == -1,
     "flwr.supercore.constant.NOOP_FEDERATION_ID": NoOpFederationManager().exists,
     "flwr.supercore.constant.NodeStatus": has("REGISTERED", "ONLINE", "OFFLINE"),
     "flwr.supercore.constant.TaskType": has("SERVER_APP"),

@@ -1,30 +1,52 @@
 """A federation of separate processes over TLS does what the embedded one does."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hospital_node.config import NodeHome
 from hospital_node.delivery import models
-from schemas.audit.events import ModelDelivered, ReleaseDecided, ReplyReceived, RoundMoved
+from schemas.audit.events import Facts, ModelDelivered, ReleaseDecided, ReplyReceived, Revoked
 from schemas.audit.journal import read_events
-from tests.deployed import deployed
+from schemas.errors import EnvelopeRefused
+from tests.deployed import aggregate, deployed
 from tests.study import SITES
 
 
-def test_two_private_rounds_run_over_tls_with_every_party_in_a_process_of_its_own(
+def replies(facts: Sequence[Facts], run: str) -> list[tuple[int, str, str]]:
+    """List the replies of a run by round, purpose and site."""
+    return sorted(
+        (one.round, one.request.rpartition(".")[2], one.site)
+        for one in facts
+        if isinstance(one, ReplyReceived) and one.run == run
+    )
+
+
+def expected(*sites: str) -> list[tuple[int, str, str]]:
+    halves = [(number, kind) for number in (1, 2) for kind in ("train", "evaluate")]
+    return sorted((number, kind, site) for number, kind in halves for site in sites)
+
+
+def test_two_private_rounds_run_over_tls_and_a_revoked_site_has_no_part_in_the_next_run(
     tmp_path: Path,
 ) -> None:
-    with deployed(tmp_path) as one:
+    with deployed(tmp_path, participation={"quorum": 1, "deadline_s": 60.0}) as one:
         one.serve()
         one.nodes()
-        one.led()
-    facts = [event.facts for event in read_events(one.study.aggregator / "journal")]
-    came = [(one.round, one.request, one.site) for one in facts if isinstance(one, ReplyReceived)]
-    requests = [(number, kind) for number in (1, 2) for kind in ("train", "evaluate")]
-    assert sorted((number, request.rpartition(".")[2], site) for number, request, site in came) == (
-        sorted((number, kind, site) for number, kind in requests for site in SITES)
-    )
-    ends = [one.target for one in facts if isinstance(one, RoundMoved)]
-    assert "abandoned" not in ends
+        first = one.led()["run"]
+        assert replies(one.facts(), first) == expected(*SITES)
+        home = one.study.aggregator
+        aggregate("roster", "revoke", "--home", home, "--site", "west")
+        second = one.led()["run"]
+        assert replies(one.facts(), second) == expected("east", "north")
+        assert "does not know this node's key" in one.log("west")
+        assert [fact.party for fact in one.facts() if isinstance(fact, Revoked)] == ["west"]
+        again = one.study.folder / "again.admission"
+        aggregate(
+            *("enrol", "approve", one.study.folder / "west.request", "--home", home),
+            *("--out", again),
+            expect=EnvelopeRefused.exit_status,
+        )
+        assert not again.exists()
 
 
 def test_a_released_model_reaches_every_hospital_over_tls(tmp_path: Path) -> None:
