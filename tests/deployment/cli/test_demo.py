@@ -51,7 +51,7 @@ def test_the_last_line_of_json_has_the_promised_shape(
     found = outcome(capsys)
     assert set(found) == {
         *("sites", "rounds", "accepted_round", "auroc", "auroc_exact"),
-        *("report", "workdir", "seconds"),
+        *("report", "workdir", "seconds", "bundle", "bundle_verified"),
     }
     assert [one["site"] for one in found["sites"]] == list(SITES)
     fields = {"site", "patients", "epsilon", "delta", "auroc", "auroc_exact"}
@@ -63,6 +63,8 @@ def test_the_last_line_of_json_has_the_promised_shape(
     assert [one["round"] for one in found["rounds"]] == [1, 2]
     assert Path(found["report"]).is_file()
     assert Path(found["report"]).with_suffix(".json").is_file()
+    assert Path(found["bundle"]).is_file()
+    assert found["bundle_verified"] is True
 
 
 def test_a_plan_without_privacy_says_so_loudly_and_has_no_epsilon(
