@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from schemas.base import Record
 from schemas.names import digest_of
-from schemas.update import Evaluation, Histogram, Refusal, Reply, Update
+from schemas.update import Acknowledgement, Evaluation, Histogram, Refusal, Reply, Update
 
 BINDING = {
     "federation": "study",
@@ -31,6 +31,7 @@ FIELDS: dict[type[Record], set[str]] = {
     Update: {"kind", "arrays", "privacy"},
     Evaluation: {"kind", "arrays", "histogram", "privacy"},
     Refusal: {"kind", "code"},
+    Acknowledgement: {"kind"},
 }
 
 
