@@ -1,0 +1,110 @@
+"""What happens in a home outside of runs: software, parties, cohorts, approvals."""
+
+from typing import Literal
+
+from schemas.base import Record
+from schemas.conformance import ConformanceCode
+from schemas.names import Digest, Name, PublicKey, Text
+
+
+class SoftwareStarted(Record):
+    """A command took ownership of this home."""
+
+    kind: Literal["software-started"] = "software-started"
+    command: Name
+    version: Text
+    code: Digest
+    """Digest of the installed packages."""
+
+
+class HomeMade(Record):
+    """This silo came into being with this signing key."""
+
+    kind: Literal["home-made"] = "home-made"
+    key: PublicKey
+
+
+class Enrolled(Record):
+    """A site joined, or a site accepted an aggregator."""
+
+    kind: Literal["enrolled"] = "enrolled"
+    federation: Name
+    party: Name
+    key: PublicKey
+
+
+class Revoked(Record):
+    """A site was taken off the roster: its key counts no more."""
+
+    kind: Literal["revoked"] = "revoked"
+    federation: Name
+    party: Name
+    key: PublicKey
+
+
+class CohortIngested(Record):
+    """A cohort was made under a contract; counts stay at the site."""
+
+    kind: Literal["cohort-ingested"] = "cohort-ingested"
+    contract: Digest
+    conforms: bool
+
+
+class CohortWithdrawn(Record):
+    """A named person took patients out of the cohorts; who and how many stays at the site."""
+
+    kind: Literal["cohort-withdrawn"] = "cohort-withdrawn"
+    approver: Text
+    changed: tuple[Digest, ...]
+    """Contracts whose cohort goes on without them."""
+    removed: tuple[Digest, ...]
+    """Contracts whose cohort no longer conforms without them."""
+
+
+class ImagesFetched(Record):
+    """Images came from the hospital's archive to this node's disk; counts stay at the site."""
+
+    kind: Literal["images-fetched"] = "images-fetched"
+    source: Literal["pacs", "dicomweb"]
+    contract: Digest
+    complete: bool
+    """Everything that was asked for was listed and came."""
+
+
+class ConformanceReported(Record):
+    """A named person let the signed report on a cohort leave."""
+
+    kind: Literal["conformance-reported"] = "conformance-reported"
+    contract: Digest
+    code: ConformanceCode
+    report: Digest
+    approver: Text
+
+
+class ImageReviewed(Record):
+    """A named person looked at a quarantined image; which one stays in the private part."""
+
+    kind: Literal["image-reviewed"] = "image-reviewed"
+    contract: Digest
+    verdict: Literal["use", "refuse"]
+    approver: Text
+
+
+class PlanApproved(Record):
+    """A named person at this hospital approved a plan."""
+
+    kind: Literal["plan-approved"] = "plan-approved"
+    plan: Digest
+    approver: Text
+    epsilon_limit: float | None
+    """The hospital's cap at that time; None: the plan has no privacy and the policy allows that."""
+    delta: float
+
+
+class LimitSet(Record):
+    """A named person changed the hospital's cap."""
+
+    kind: Literal["limit-set"] = "limit-set"
+    approver: Text
+    epsilon: float
+    delta: float
