@@ -11,14 +11,13 @@
    work touches a patient's image.
 6. The reply is signed, and stored whole, before it leaves; then the charge is final.
 7. Any no is a signed refusal with a coarse code; its reason stays in this hospital's journal. Work
-   that fails for a reason that nobody foresaw is refused as `unavailable`, and its charge stands.
+   that fails, also for a reason that nobody foresaw, is refused for good, and its charge stands.
 
 A crash between two lines costs at most a charge for something that never left.
 """
 
 import logging
-from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
@@ -30,29 +29,21 @@ from hospital_node.audit.witness import (
     shown_in,
     witnessed,
 )
+from hospital_node.charges import charged, conclude, entry_of, held_ledger
 from hospital_node.delivery import received
-from hospital_node.node import Node, installed_code
-from hospital_node.policy import Policy, approved_plan
-from hospital_node.privacy.consistency import hold_head, hold_ledger
-from hospital_node.privacy.ledger import Entry, Ledger
+from hospital_node.node import Node
+from hospital_node.policy import approved_plan
+from hospital_node.privacy.consistency import hold_head
+from hospital_node.refusals import refusal
 from hospital_node.replies import Purpose, Replies, Slot
 from hospital_node.work import Work, evaluated, prepared, trained
-from schemas.audit.events import Facts, Refused, ReplySent, RequestReceived, Reserved, Settled
+from schemas.audit.events import ReplySent, RequestReceived, Settled
 from schemas.audit.journal import read_facts
-from schemas.base import Record
 from schemas.errors import (
-    ArraysRefused,
-    BudgetExceeded,
-    CohortRefused,
     EnvelopeRefused,
     FederationError,
-    HeadRefused,
-    InputRefused,
-    NotWitnessed,
-    PolicyRefused,
 )
-from schemas.names import Digest, Text, digest_of
-from schemas.plan import PatientPrivacy
+from schemas.names import Digest, digest_of
 from schemas.privacy import PrivacyStatement
 from schemas.release import ModelRelease
 from schemas.update import (
@@ -60,8 +51,6 @@ from schemas.update import (
     CloseRequest,
     EvaluateRequest,
     Evaluation,
-    Refusal,
-    RefusalCode,
     Request,
     TrainRequest,
     Update,
@@ -70,12 +59,6 @@ from schemas.wire.envelope import kind_of, opened, signed
 from schemas.wire.packet import Packet
 
 _log = logging.getLogger(__name__)
-
-
-class Reason(Record):
-    """Why a request was refused, in full; it stays in this hospital's journal."""
-
-    message: Text
 
 
 def answer(node: Node, packet: Packet) -> Packet:
@@ -94,7 +77,7 @@ def answer(node: Node, packet: Packet) -> Packet:
         witness = witnessed(node, shown)
         reply = _answered(node, request, packet, witness)
     except FederationError as error:
-        reply = _refusal(node, request, error)
+        reply = refusal(node, request, error)
     if witness is not None:
         node.journal.append(*cosigned(node, witness))
     node.journal.seal()
@@ -112,12 +95,12 @@ def unable(node: Node, packet: Packet) -> Packet:
     request = _verified(node, packet)
     node.warm.clear()  # the failure may have left a network half changed
     message = "request refused: its work failed unexpectedly; this node's log names the place"
-    reply = _refusal(node, request, FederationError(message))
+    reply = refusal(node, request, FederationError(message))
     slot, replies = Slot(request.run, request.round, _purpose(request)), Replies(node.home.replies)
-    with _held_ledger(node) as ledger:
+    with held_ledger(node) as ledger:
         if ledger.status(request.request) == "reserved" and not replies.holds(slot):
             replies.store(slot, packet.envelope, reply)
-            _conclude(node, ledger, _sent(request, reply, None))
+            conclude(node, ledger, _sent(request, reply, None))
     node.journal.seal()
     return replace(reply, audit=shared(node, shown_in(packet.audit), None))
 
@@ -158,21 +141,21 @@ def _answered(node: Node, request: Request, packet: Packet, witness: Witnessed) 
     node.journal.append(*cosigned(node, witness), received)
     if stored is not None:
         noted = tuple(read_facts(node.home.journal, ReplySent, Settled))
-        with _held_ledger(node) as ledger:
+        with held_ledger(node) as ledger:
             sent = _sent(request, stored, digest_of(stored.body) if stored.body else None)
-            _conclude(node, ledger, sent, noted=noted)
+            conclude(node, ledger, sent, noted=noted)
         return stored
     if replies.last_round(request.run, purpose) > request.round:
         raise _invalid("a later round was answered already")
     plan, policy = approved_plan(node.home, request.plan, site=node.config.site)
     hold_quorum(node, witness, needed=plan.participation.quorum)
     work = prepared(node, request, plan, body=packet.body)
-    with _held_ledger(node) as ledger:
-        entry = _entry(request, work)
-        statement = None if entry is None else _charged(node, ledger, entry, policy)
+    with held_ledger(node) as ledger:
+        entry = entry_of(request, work)
+        statement = None if entry is None else charged(node, ledger, entry, policy)
         reply, arrays = _outcome(node, request, work, statement)
         replies.store(slot, packet.envelope, reply)
-        _conclude(node, ledger, _sent(request, reply, arrays))
+        conclude(node, ledger, _sent(request, reply, arrays))
     _log.info("run %s round %d: %s answered", request.run, request.round, purpose)
     return reply
 
@@ -194,50 +177,6 @@ def _hold_head(node: Node, request: Request) -> None:
         hold_head(node.journal, note, origin=origin, key=node.key.public)
 
 
-@contextmanager
-def _held_ledger(node: Node) -> Iterator[Ledger]:
-    """Open the ledger and hold it against the journal."""
-    with Ledger(node.home.ledger) as ledger:
-        claims = read_facts(node.home.journal, Reserved, Settled, ReplySent)
-        hold_ledger(ledger.rows(), claims)
-        yield ledger
-
-
-def _conclude(node: Node, ledger: Ledger, sent: ReplySent, *, noted: Container[Facts] = ()) -> None:
-    """Note that a stored reply leaves, then make its charge final.
-
-    What the journal noted before a crash, between two of these lines, is not noted again.
-    """
-    if sent not in noted:
-        node.journal.append(sent)
-    if ledger.status(sent.request) is None:
-        return
-    ledger.commit(sent.request)
-    settled = Settled(request=sent.request, outcome="committed")
-    if settled not in noted:
-        node.journal.append(settled)
-
-
-def _charged(node: Node, ledger: Ledger, entry: Entry, policy: Policy) -> PrivacyStatement:
-    """Write the charge to the ledger and to the journal, or refuse it."""
-    if ledger.status(entry.request) == "committed":
-        raise _invalid("its reply left before and is not here any more; it is never made again")
-    limit = policy.limit
-    spent = ledger.reserve(entry, limit=limit.epsilon, delta=limit.delta)
-    node.journal.append(
-        Reserved(
-            request=entry.request,
-            part=entry.part,
-            event=entry.event,
-            max_norm=entry.max_norm,
-            spent=spent,
-        )
-    )
-    return PrivacyStatement(
-        event=entry.event, max_norm=entry.max_norm, part=entry.part, spent=spent
-    )
-
-
 def _outcome(
     node: Node, request: Request, work: Work, statement: PrivacyStatement | None
 ) -> tuple[Packet, Digest | None]:
@@ -249,7 +188,7 @@ def _outcome(
     try:
         return _worked(node, request, work, statement)
     except FederationError as error:
-        return _refusal(node, request, error), None
+        return refusal(node, request, error), None
 
 
 def _worked(
@@ -268,59 +207,6 @@ def _worked(
         return Packet(signed(update, node.key), body), update.arrays
     evaluation = Evaluation(**bound, arrays=request.arrays, histogram=evaluated(work))
     return Packet(signed(evaluation, node.key)), None
-
-
-def _entry(request: Request, work: Work) -> Entry | None:
-    """Return what the ledger must charge before the work; None for a plan without privacy."""
-    plan = work.plan
-    if not isinstance(plan.privacy, PatientPrivacy):
-        return None
-    trains = isinstance(request, TrainRequest)
-    event = plan.train_event() if trains else plan.evaluation_event()
-    if event is None:
-        message = "plan refused: a private plan has an unpriced release"
-        raise PolicyRefused(message, next_step="report this plan to the study lead")
-    return Entry(
-        request=request.request,
-        run=request.run,
-        plan=request.plan,
-        round=request.round,
-        part="train" if trains else "validation",
-        event=event,
-        max_norm=plan.privacy.max_norm if trains else 1.0,
-        contract=work.cohort.manifest.contract,
-        cohort=work.cohort.digest,
-        software=installed_code(),
-    )
-
-
-def _refusal(node: Node, request: Request, error: FederationError) -> Packet:
-    """Sign a coarse no; the reason goes to the journal's private part."""
-    code = _code(error)
-    node.journal.append(
-        Refused(run=request.run, round=request.round, request=request.request, code=code),
-        private=Reason(message=error.message[:2000]),
-    )
-    _log.warning("run %s round %d: %s", request.run, request.round, error.message)
-    bound = request.model_dump(include={"federation", "run", "plan", "round", "request"})
-    site, head = node.config.site, node.journal.head()
-    return Packet(signed(Refusal(**bound, site=site, head=head, code=code), node.key))
-
-
-def _code(error: FederationError) -> RefusalCode:
-    match error:
-        case BudgetExceeded():
-            return "over-budget"
-        case PolicyRefused():
-            return "not-approved"
-        case CohortRefused():
-            return "cohort-unfit"
-        case EnvelopeRefused() | ArraysRefused() | InputRefused():
-            return "request-invalid"
-        case NotWitnessed() | HeadRefused():
-            return "not-witnessed"
-        case _:
-            return "unavailable"
 
 
 def _purpose(request: Request) -> Purpose:

@@ -217,7 +217,7 @@ def test_a_reply_stored_before_a_crash_is_noted_and_made_final_when_it_leaves(
 
     with desk(tmp_path, private=True) as one:
         with monkeypatch.context() as power:
-            power.setattr("hospital_node.session._conclude", cut)
+            power.setattr("hospital_node.session.conclude", cut)
             with pytest.raises(OSError, match="Input/output"):
                 one.answer(one.packet())
         assert one.facts(ReplySent) == []

@@ -1,0 +1,59 @@
+"""A signed no: a coarse code for the aggregator, the reason in full for this hospital's journal."""
+
+import logging
+
+from hospital_node.node import Node
+from schemas.audit.events import Refused
+from schemas.base import Record
+from schemas.errors import (
+    ArraysRefused,
+    BudgetExceeded,
+    CohortRefused,
+    EnvelopeRefused,
+    FederationError,
+    HeadRefused,
+    InputRefused,
+    NotWitnessed,
+    PolicyRefused,
+)
+from schemas.names import Text
+from schemas.update import Refusal, RefusalCode, Request
+from schemas.wire.envelope import signed
+from schemas.wire.packet import Packet
+
+_log = logging.getLogger(__name__)
+
+
+class Reason(Record):
+    """Why a request was refused, in full; it stays in this hospital's journal."""
+
+    message: Text
+
+
+def refusal(node: Node, request: Request, error: FederationError) -> Packet:
+    """Sign a coarse no; the reason goes to the journal's private part."""
+    code = _code(error)
+    node.journal.append(
+        Refused(run=request.run, round=request.round, request=request.request, code=code),
+        private=Reason(message=error.message[:2000]),
+    )
+    _log.warning("run %s round %d: %s", request.run, request.round, error.message)
+    bound = request.model_dump(include={"federation", "run", "plan", "round", "request"})
+    site, head = node.config.site, node.journal.head()
+    return Packet(signed(Refusal(**bound, site=site, head=head, code=code), node.key))
+
+
+def _code(error: FederationError) -> RefusalCode:
+    match error:
+        case BudgetExceeded():
+            return "over-budget"
+        case PolicyRefused():
+            return "not-approved"
+        case CohortRefused():
+            return "cohort-unfit"
+        case EnvelopeRefused() | ArraysRefused() | InputRefused():
+            return "request-invalid"
+        case NotWitnessed() | HeadRefused():
+            return "not-witnessed"
+        case _:
+            return "unavailable"
