@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import aggregator.cli
-import hospital_node.cli
 from aggregator.material import read_material
 from aggregator.runs import conduct, started
 from deployment.embedded.federation import opened
@@ -22,8 +21,8 @@ from deployment.outcome import exact_site_auroc, personal_model
 from hospital_node.config import NodeHome
 from hospital_node.policy import Limit, load_policy, set_limit
 from hospital_node.privacy.ledger import Ledger
-from schemas.command_line import run
 from schemas.plan import TrainingPlan
+from tests.benchmarks._hospitals import checked, command
 from tests.study import Direct, write_toml
 
 PLAN = "chest.plan.toml"
@@ -56,15 +55,15 @@ def ingested(
     write_toml(folder / CONTRACT, dict(contract))
     for site in sites:
         home = folder / site
-        _command("init", "--home", home, "--site", site)
-        _command(
+        command("init", "--home", home, "--site", site)
+        command(
             *("cohort", "ingest", "--home", home, "--contract", folder / CONTRACT),
             *("--from", "folder", "--source", data / site / "dicom"),
             *("--labels", data / site / "labels.csv", "--json"),
         )
         node = NodeHome(home)
         set_limit(node, Limit(epsilon=_CAP, delta=load_policy(node).limit.delta))
-    _checked(aggregator.cli.app, "init", "--home", folder / "aggregator", "--name", "chest")
+    checked(aggregator.cli.app, "init", "--home", folder / "aggregator", "--name", "chest")
     return Split(folder, sites, {site: {} for site in sites})
 
 
@@ -78,7 +77,7 @@ def conducted(split: Split, fields: Mapping[str, Any], place: Path) -> Figures:
         extra = ["--without-privacy"] if fields["privacy"]["kind"] == "none" else []
         for site in sites:
             words = ("policy", "approve", place / PLAN, "--home", place / site)
-            _command(*words, "--approver", "A. Steward", *extra)
+            command(*words, "--approver", "A. Steward", *extra)
         return _run(split, plan, place, sites)
     finally:
         shutil.rmtree(place, ignore_errors=True)
@@ -110,13 +109,3 @@ def _run(split: Split, plan: TrainingPlan, place: Path, sites: tuple[str, ...]) 
 def fields_without_privacy(plan: TrainingPlan) -> bool:
     """Say whether a plan spends nothing because it protects nothing."""
     return plan.privacy.kind == "none"
-
-
-def _command(*words: object) -> None:
-    _checked(hospital_node.cli.app, *words)
-
-
-def _checked(app: Any, *words: object) -> None:
-    if run(app, [str(one) for one in words]) != 0:
-        message = f"command failed: {words[:2]}"
-        raise RuntimeError(message)

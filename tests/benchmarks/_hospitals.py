@@ -45,14 +45,14 @@ def ingested(
     for site in (*sites, ALL):
         source = folder / "images" if site == ALL else data / site
         home = folder / site
-        _command("init", "--home", home, "--site", site)
-        _command(
+        command("init", "--home", home, "--site", site)
+        command(
             *("cohort", "ingest", "--home", home, "--contract", folder / CONTRACT),
             *("--from", "folder", "--source", source / "dicom"),
             *("--labels", source / "labels.csv", "--json"),
         )
     shutil.rmtree(folder / "images")
-    _checked(aggregator.cli.app, "init", "--home", folder / "aggregator", "--name", "benchmark")
+    checked(aggregator.cli.app, "init", "--home", folder / "aggregator", "--name", "benchmark")
     return Hospitals(folder, tuple(sites))
 
 
@@ -75,7 +75,7 @@ def scored(hospitals: Hospitals, fields: Mapping[str, Any], place: Path) -> dict
         plan = pin(place / _PLAN).plan
         for site in sites:
             words = ("policy", "approve", place / _PLAN, "--home", place / site)
-            _command(*words, "--approver", "A. Steward", "--without-privacy")
+            command(*words, "--approver", "A. Steward", "--without-privacy")
         with opened(place / "aggregator", [place / site for site in sites]) as embedded:
             federation = embedded.federation
             name = started(federation, read_material(place / _PLAN))
@@ -91,11 +91,13 @@ def scored(hospitals: Hospitals, fields: Mapping[str, Any], place: Path) -> dict
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _command(*words: object) -> None:
-    _checked(hospital_node.cli.app, *words)
+def command(*words: object) -> None:
+    """Run a `hospital-node` command."""
+    checked(hospital_node.cli.app, *words)
 
 
-def _checked(app: Any, *words: object) -> None:
+def checked(app: Any, *words: object) -> None:
+    """Run a command; RuntimeError when it fails."""
     if run(app, [str(one) for one in words]) != 0:
         message = f"command failed: {words[:2]}"
         raise RuntimeError(message)
