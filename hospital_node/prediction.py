@@ -22,8 +22,10 @@ from hospital_node.cohort.transforms import Plane, normalised
 from hospital_node.models.registry import Network, build
 from hospital_node.training.evaluation import scores
 from hospital_node.training.examples import examples_of
-from schemas.contract import DataContract, PatientNormalisation, Volume
+from schemas.contract import DataContract
 from schemas.errors import InputRefused
+from schemas.image_rules import Volume
+from schemas.recipe import PatientNormalisation
 from schemas.release import ModelRelease
 from schemas.wire.arrays import Arrays
 

@@ -20,7 +20,8 @@ from hospital_node.cohort.reasons import Unfit
 from hospital_node.cohort.selection import Arrival
 from hospital_node.cohort.volumes import Slice, stacked_slices
 from hospital_node.cohort.withdrawal import withdrawn
-from schemas.contract import DataContract, PartByHash, Volume
+from schemas.contract import DataContract, PartByHash
+from schemas.image_rules import Volume
 from schemas.manifest import ImageRow, Part, Pseudonym
 from schemas.names import Digest
 

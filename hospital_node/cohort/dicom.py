@@ -36,8 +36,10 @@ from hospital_node.cohort.pixels import PALETTE_TAGS, PIXELS, stored_frames
 from hospital_node.cohort.places import GROUP_TAGS, Place, frame_headers, pixel_spacing, turned
 from hospital_node.cohort.reasons import NotUsed, Unfit
 from hospital_node.cohort.transforms import Plane, Stored, resized
-from schemas.contract import DataContract, OwnWindow, SingleFrame, Volume
+from schemas.contract import DataContract
+from schemas.image_rules import SingleFrame, Volume
 from schemas.names import Digest
+from schemas.recipe import OwnWindow
 
 __all__ = ["Frame", "Image", "read"]
 

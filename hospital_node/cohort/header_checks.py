@@ -19,7 +19,9 @@ from hospital_node.cohort.deidentification import (
     risks_of,
 )
 from hospital_node.cohort.reasons import Unfit
-from schemas.contract import DataContract, ImageRules, OwnWindow, Range, SingleFrame, Window
+from schemas.contract import DataContract
+from schemas.image_rules import ImageRules, Range, SingleFrame
+from schemas.recipe import OwnWindow, Window
 
 __all__ = ["MAX_PIXELS", "TABLES", "judged"]
 

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.contract import DataContract, PartByColumn, Volume
+from schemas.contract import DataContract, PartByColumn
 from schemas.errors import LabelsRefused
+from schemas.image_rules import Volume
 from schemas.manifest import Part
 
 __all__ = ["Label", "read_labels"]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hospital_node.cohort.reasons import Unfit
-from schemas.contract import (
+from schemas.recipe import (
     FixedNormalisation,
     ImageNormalisation,
     Normalisation,

@@ -13,7 +13,7 @@ from statistics import median
 
 from hospital_node.cohort.places import Place
 from hospital_node.cohort.reasons import Unfit
-from schemas.contract import Volume
+from schemas.image_rules import Volume
 from schemas.names import Digest
 
 __all__ = ["Slice", "Stack", "stacked_slices"]

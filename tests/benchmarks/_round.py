@@ -23,18 +23,8 @@ from hospital_node.cohort.store import PIXELS, Records, place, seal_pixels, work
 from hospital_node.config import NodeHome
 from hospital_node.models.registry import Network, trainable_arrays
 from hospital_node.policy import Approval, approve
-from schemas.contract import (
-    CohortRules,
-    DataContract,
-    FixedNormalisation,
-    ImageRules,
-    LabelClass,
-    LabelRules,
-    PartByColumn,
-    Preprocessing,
-    Range,
-    StoredBits,
-)
+from schemas.contract import CohortRules, DataContract, LabelClass, LabelRules, PartByColumn
+from schemas.image_rules import ImageRules, Range
 from schemas.manifest import DatasetManifest, ImageRow
 from schemas.names import digest_of, now
 from schemas.network import ConvolutionalNetwork
@@ -49,6 +39,7 @@ from schemas.plan import (
     Sgd,
     TrainingPlan,
 )
+from schemas.recipe import FixedNormalisation, Preprocessing, StoredBits
 from schemas.wire.arrays import encoded, layout_of
 
 SIDE, IMAGES, BATCH, RATE = 64, 200, 32, 0.01

@@ -5,17 +5,15 @@ from pathlib import Path
 import pytest
 
 from schemas.base import Record
-from schemas.contract import (
-    DataContract,
+from schemas.contract import DataContract, PartByColumn, PartByHash
+from schemas.errors import InvalidRecord
+from schemas.recipe import (
     FixedNormalisation,
     ImageNormalisation,
-    PartByColumn,
-    PartByHash,
     PatientNormalisation,
     StoredBits,
     Window,
 )
-from schemas.errors import InvalidRecord
 from tests.schemas.written import CONTRACT, changed
 
 DEMO = Path(__file__).resolve().parents[2] / "deployment" / "demo"

@@ -27,7 +27,8 @@ from pydicom.uid import (
 from hospital_node.cohort.dicom import Image
 from hospital_node.cohort.reasons import REASONS
 from hospital_node.cohort.workers import dismiss, read_apart
-from schemas.contract import DataContract, EachFrame, Range
+from schemas.contract import DataContract
+from schemas.image_rules import EachFrame, Range
 from tests.hospital_node.cohort.exports import contract, image, pixels
 
 SYNTAXES = (

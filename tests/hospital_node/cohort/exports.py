@@ -15,19 +15,14 @@ from schemas.contract import (
     CohortRules,
     DataContract,
     DeidentificationRules,
-    ImageNormalisation,
-    ImageRules,
-    Intensity,
     LabelClass,
     LabelRules,
-    Normalisation,
     PartByColumn,
     PartByHash,
-    Preprocessing,
-    Range,
     Severity,
-    StoredBits,
 )
+from schemas.image_rules import ImageRules, Range
+from schemas.recipe import ImageNormalisation, Intensity, Normalisation, Preprocessing, StoredBits
 
 KEY = bytes(range(32))
 ROOT_UID = "1.2.826.0.1.3680043.8.498."

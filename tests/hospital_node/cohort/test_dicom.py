@@ -29,7 +29,8 @@ from pydicom.uid import (
 
 from hospital_node.cohort.dicom import Image, read
 from hospital_node.cohort.reasons import REASONS, NotUsed
-from schemas.contract import Range, Window
+from schemas.image_rules import Range
+from schemas.recipe import Window
 from tests.hospital_node.cohort.exports import contract, image, pixels, recipe, write
 
 RGB: dict[str, object] = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}

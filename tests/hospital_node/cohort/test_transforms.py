@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hospital_node.cohort.transforms import Stored, normalised, resized, scaled
-from schemas.contract import FixedNormalisation, ImageNormalisation, PatientNormalisation, Window
+from schemas.recipe import FixedNormalisation, ImageNormalisation, PatientNormalisation, Window
 from tests.hospital_node.cohort.exports import pixels, recipe
 
 

@@ -11,15 +11,9 @@ from pydicom.uid import UID
 
 from hospital_node.cohort.ingest import IngestReport, ingest
 from hospital_node.cohort.store import open_cohort
-from schemas.contract import (
-    DataContract,
-    EachFrame,
-    FixedNormalisation,
-    Preprocessing,
-    Range,
-    StoredBits,
-    Volume,
-)
+from schemas.contract import DataContract
+from schemas.image_rules import EachFrame, Range, Volume
+from schemas.recipe import FixedNormalisation, Preprocessing, StoredBits
 from tests.hospital_node.cohort.exports import (
     ROOT_UID,
     contract,

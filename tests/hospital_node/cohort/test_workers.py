@@ -14,7 +14,8 @@ from hospital_node.cohort.dicom import Image, read
 from hospital_node.cohort.reasons import NotUsed
 from hospital_node.cohort.worker import Limits
 from hospital_node.cohort.workers import read_apart
-from schemas.contract import DataContract, Range
+from schemas.contract import DataContract
+from schemas.image_rules import Range
 from tests.hospital_node.cohort.exports import contract, image, pixels, write
 
 FILES = 60
