@@ -2,6 +2,7 @@
 
 aggregator.toml  the federation's name, and the address that hospitals call; written once
 keys/            root key (signs the roster) and service key (signs requests), mode 0600
+root.pub         the root key's public half, for whatever only verifies
 tls/             the authority that hospitals trust, and the certificate that it vouches for
 roster.json      who has joined, signed by the root key
 link/            the relay's state: nodes that are let in, messages on their way
@@ -22,11 +23,11 @@ from pydantic import ValidationError
 from aggregator.tls import make_tls
 from schemas.base import Record
 from schemas.enrolment import Roster
-from schemas.errors import HomeRefused, InputRefused
+from schemas.errors import EnvelopeRefused, HomeRefused, InputRefused
 from schemas.files import write_durably
-from schemas.names import Address, Name
+from schemas.names import Address, Name, PublicKey
 from schemas.wire.envelope import signed
-from schemas.wire.keys import SigningKey
+from schemas.wire.keys import SigningKey, registered
 
 _AGGREGATOR_TOML = """\
 # The coordinating service of one federation. Its name stands in every message and report.
@@ -61,6 +62,11 @@ class AggregatorHome:
     def root_key(self) -> Path:
         """The key that signs the roster."""
         return self.root / "keys" / "root"
+
+    @property
+    def root_public(self) -> Path:
+        """The root key's public half; the root key itself may be away."""
+        return self.root / "root.pub"
 
     @property
     def service_key(self) -> Path:
@@ -142,6 +148,7 @@ def write_keys(home: AggregatorHome, config: AggregatorConfig) -> SigningKey:
     """
     root_key, service_key = SigningKey.generate(), SigningKey.generate()
     root_key.save(home.root_key)
+    write_durably(home.root_public, f"{root_key.public}\n".encode())
     service_key.save(home.service_key)
     roster = Roster(
         federation=config.federation, serial=1, aggregator=service_key.public, members=()
@@ -172,3 +179,32 @@ def load_config(home: AggregatorHome) -> AggregatorConfig:
         message = f"home refused: {home.root.name} has no aggregator.toml that can be read"
         next_step = "make one: aggregator init --home DIR --name NAME"
         raise HomeRefused(message, next_step=next_step) from None
+
+
+def load_root(home: AggregatorHome) -> PublicKey:
+    """Read the public half of the root key, under which the roster is verified.
+
+    Raises:
+        HomeRefused: missing, or no public key.
+    """
+    try:
+        return registered(home.root_public.read_text(encoding="ascii").strip())
+    except (OSError, UnicodeDecodeError, EnvelopeRefused):
+        message = "home refused: root.pub is missing or holds no public key"
+        raise HomeRefused(message, next_step="restore it from a backup") from None
+
+
+def load_root_key(home: AggregatorHome) -> SigningKey:
+    """Read the root key, which may be away, for what only it can sign.
+
+    Raises:
+        HomeRefused: missing, readable by others, or not this federation's.
+    """
+    if not home.root_key.exists():
+        message = "signing refused: keys/root is not here, only it can sign a roster"
+        raise HomeRefused(message, next_step="bring it back for this command, and take it away")
+    key = SigningKey.load(home.root_key)
+    if key.public != load_root(home):
+        message = "signing refused: keys/root is not the key whose public half is in root.pub"
+        raise HomeRefused(message, next_step="bring back the root key of this federation")
+    return key

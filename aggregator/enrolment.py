@@ -1,12 +1,12 @@
 """Enrolment at the aggregator: a hospital's request becomes a roster entry and a signed answer."""
 
+from aggregator.config import load_root_key
 from aggregator.federation import Federation
 from schemas.enrolment import Admission, EnrolmentRequest, SignedAdmission
 from schemas.errors import EnvelopeRefused, InputRefused, InvalidRecord
 from schemas.files import write_durably
 from schemas.names import SiteName
 from schemas.wire.envelope import Envelope, opened, signed
-from schemas.wire.keys import SigningKey
 from schemas.wire.transport import parsed
 
 
@@ -50,7 +50,7 @@ def admission(federation: Federation, site: SiteName) -> SignedAdmission:
     if member is None:
         message = f"admission refused: {site} has not joined"
         raise InputRefused(message, next_step="see who has: aggregator roster list")
-    root = SigningKey.load(federation.home.root_key)
+    root = load_root_key(federation.home)
     made = Admission(
         federation=federation.config.federation,
         site=site,

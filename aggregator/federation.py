@@ -17,12 +17,14 @@ from aggregator.config import (
     AggregatorConfig,
     AggregatorHome,
     load_config,
+    load_root,
+    load_root_key,
     settings,
     write_config,
     write_keys,
 )
 from aggregator.heads import Heads
-from schemas.audit.events import Enrolled, HomeMade, Revoked, SoftwareStarted
+from schemas.audit.events import Enrolled, Facts, HomeMade, Revoked, SoftwareStarted
 from schemas.audit.journal import Journal, naming_versions, refuse_empty
 from schemas.enrolment import Member, Revocation, Roster
 from schemas.errors import EnvelopeRefused, HomeRefused
@@ -70,7 +72,7 @@ class Federation:
 
     def roster_envelope(self) -> tuple[PublicKey, bytes]:
         """Return the root's public key and the signed roster, as a hospital stores them."""
-        return SigningKey.load(self.home.root_key).public, self.home.roster.read_bytes()
+        return load_root(self.home), self.home.roster.read_bytes()
 
     def enrol(
         self,
@@ -86,6 +88,7 @@ class Federation:
 
         Raises:
             EnvelopeRefused: the site has another key, or the key is unfit or was revoked.
+            HomeRefused: the root key is not here.
         """
         roster = self.roster()
         known = roster.member(site)
@@ -107,34 +110,42 @@ class Federation:
             since=self.clock(),
             transport=transport,
         )
-        self.journal.append(Enrolled(federation=roster.federation, party=site, key=key))
         others = tuple(one for one in roster.members if one.site != site)
-        return self._changed(roster, members=(*others, member))
+        joined = Enrolled(federation=roster.federation, party=site, key=key)
+        return self._changed(roster, joined, members=(*others, member))
 
     def revoke(self, site: SiteName) -> Roster:
         """Take a site off the roster; its key never counts again.
 
         Raises:
             EnvelopeRefused: the site has not joined.
+            HomeRefused: the root key is not here.
         """
         roster = self.roster()
         member = roster.member(site)
         if member is None:
             message = f"revocation refused: {site} has not joined"
             raise EnvelopeRefused(message, next_step="see who has: aggregator roster list")
-        self.journal.append(Revoked(federation=roster.federation, party=site, key=member.key))
         revocation = Revocation(site=site, key=member.key, at=self.clock())
         members = tuple(one for one in roster.members if one.site != site)
-        return self._changed(roster, members=members, revoked=(*roster.revoked, revocation))
+        gone = Revoked(federation=roster.federation, party=site, key=member.key)
+        return self._changed(roster, gone, members=members, revoked=(*roster.revoked, revocation))
 
     def _changed(
         self,
         roster: Roster,
+        facts: Facts,
         *,
         members: tuple[Member, ...],
         revoked: tuple[Revocation, ...] | None = None,
     ) -> Roster:
-        """Sign the next roster and put it in the place of this one."""
+        """Note what changes, sign the next roster and put it in the place of this one.
+
+        Raises:
+            HomeRefused: the root key is not here.
+        """
+        root = load_root_key(self.home)
+        self.journal.append(facts)
         changed = Roster(
             federation=roster.federation,
             serial=roster.serial + 1,
@@ -142,7 +153,7 @@ class Federation:
             members=tuple(sorted(members, key=lambda one: one.site)),
             revoked=roster.revoked if revoked is None else revoked,
         )
-        write_durably(self.home.roster, signed(changed, SigningKey.load(self.home.root_key)))
+        write_durably(self.home.roster, signed(changed, root))
         return changed
 
 
@@ -152,8 +163,7 @@ def stored_roster(home: AggregatorHome) -> Roster:
     Raises:
         EnvelopeRefused: it does not verify.
     """
-    root = SigningKey.load(home.root_key)
-    return opened_envelope(home.roster.read_bytes(), Roster, key=root.public)
+    return opened_envelope(home.roster.read_bytes(), Roster, key=load_root(home))
 
 
 def make(root: Path, *, federation: str, address: str = "") -> AggregatorConfig:

@@ -13,7 +13,7 @@ from aggregator.audit.evaluations import folder_of
 from aggregator.audit.logs import EVENTS, HEAD
 from aggregator.audit.witness import Witnesses
 from aggregator.checkpoints.store import CheckpointStore
-from aggregator.config import AggregatorHome, load_config
+from aggregator.config import AggregatorHome, load_config, load_root
 from schemas.audit.events import CheckpointStored
 from schemas.audit.journal import facts_in
 from schemas.audit.merkle import leaf_hash
@@ -62,7 +62,7 @@ def bundled(home: AggregatorHome, run: Name) -> bytes:
         message = f"bundle refused: there is no run {run} here"
         known = sorted(path.parent.name for path in home.runs.glob("*/plan.json"))
         raise InputRefused(message, next_step=f"name one of: {', '.join(known[-5:]) or 'none'}")
-    root = SigningKey.load(home.root_key).public
+    root = load_root(home)
     roster = opened(home.roster.read_bytes(), Roster, key=root)
     files = {
         "README.txt": _README.format(run=run).encode(),

@@ -5,11 +5,10 @@ from typing import Annotated
 import typer
 
 from aggregator.cli.options import Home, Json
-from aggregator.config import AggregatorHome
+from aggregator.config import AggregatorHome, load_root
 from aggregator.federation import make
 from schemas.command_line import say_json
 from schemas.enrolment import fingerprint_of
-from schemas.wire.keys import SigningKey
 
 
 def init(
@@ -28,7 +27,7 @@ def init(
     Example: aggregator init --home /srv/federation --name chest-study
     """
     config = make(home, federation=name, address=address)
-    root = SigningKey.load(AggregatorHome(home).root_key).public
+    root = load_root(AggregatorHome(home))
     fingerprint = fingerprint_of(root)
     if json:
         say_json({"federation": config.federation, "fingerprint": fingerprint, "root_key": root})
