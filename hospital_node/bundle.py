@@ -19,11 +19,11 @@ from monai.data import Dataset
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from hospital_node.cohort.dicom import Image, read
+from hospital_node.cohort.dicom import Image
 from hospital_node.cohort.sources import folder_files
 from hospital_node.model_card import model_card
 from hospital_node.models.registry import Network, build, load_arrays
-from hospital_node.prediction import network_of, prepared, readable
+from hospital_node.prediction import network_of, outcomes, prepared, readable
 from schemas.contract import DataContract
 from schemas.files import write_durably
 from schemas.network import NetworkSpec
@@ -61,7 +61,8 @@ def dataset(folder: str, contract: str) -> Dataset:
     """
     rules = readable(DataContract.from_canonical(Path(contract).read_bytes()))
     files = folder_files(Path(folder), besides=Path(folder) / "labels.csv")
-    images = {file: one for file in files if isinstance(one := read(file, rules), Image)}
+    read = outcomes(files, rules, progress=lambda _: None)
+    images = {file: one for file, one in read.items() if isinstance(one, Image)}
     planes = prepared(images, rules)
     return Dataset(
         [

@@ -2,6 +2,7 @@
 
 * Images, or a file's frames where the contract takes each, pass through the recipe of the model's
   own contract, as in training; a file that it would refuse gets its coded reason instead.
+* Files are read in processes of their own, as for a cohort: what breaks one costs one file.
 * Signs of burned-in text do not matter here: nothing is stored, and nothing leaves.
 * Memory holds one batch of images. Where the contract normalises by patient it holds all of them,
   and a patient's images must stand in the folder together.
@@ -16,9 +17,11 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
-from hospital_node.cohort.dicom import Image, read
+from hospital_node.cohort.desk import one_for_each_core
+from hospital_node.cohort.dicom import Image
 from hospital_node.cohort.reasons import NotUsed
 from hospital_node.cohort.transforms import Plane, normalised
+from hospital_node.cohort.workers import read_apart
 from hospital_node.models.registry import Network, build
 from hospital_node.training.evaluation import scores
 from hospital_node.training.examples import examples_of
@@ -68,11 +71,19 @@ def predictions(
     whole = isinstance(contract.preprocessing.normalisation, PatientNormalisation)
     size = max(1, len(files)) if whole else _BATCH_IMAGES
     for start in range(0, len(files), size):
-        batch = []
-        for file in files[start : start + size]:
-            batch.append((file, read(file, contract)))
-            progress(1)
+        batch = list(outcomes(files[start : start + size], contract, progress=progress).items())
         yield from _predicted(batch, contract, network, arrays)
+
+
+def outcomes(
+    files: Sequence[Path], contract: DataContract, *, progress: Callable[[int], None]
+) -> dict[Path, Image | NotUsed]:
+    """Read files apart; return what each gave, in their order."""
+    found: dict[int, Image | NotUsed] = {}
+    for number, outcome in read_apart(files, contract, workers=one_for_each_core()):
+        found[number] = outcome
+        progress(1)
+    return {file: found[number] for number, file in enumerate(files)}
 
 
 def network_of(release: ModelRelease) -> Network:

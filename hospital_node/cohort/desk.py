@@ -7,13 +7,14 @@ from pathlib import Path
 
 from schemas.names import SiteName
 
-__all__ = ["Desk"]
+__all__ = ["Desk", "one_for_each_core"]
 
 MOST_WORKERS = 8
 """Beyond it the disk is the limit."""
 
 
-def _one_for_each_core() -> int:
+def one_for_each_core() -> int:
+    """Return how many processes read files, unless a person says otherwise."""
     return min(MOST_WORKERS, len(os.sched_getaffinity(0)))
 
 
@@ -31,7 +32,7 @@ class Desk:
     store: Path
     progress: Callable[[int, int], None]
     """Called with the number of files done and of all files."""
-    workers: int = field(default_factory=_one_for_each_core)
+    workers: int = field(default_factory=one_for_each_core)
     """Processes that read files."""
     notice: Callable[[str], None] = _unheard
     """Called with a line for people, before the work that it is about."""

@@ -3,8 +3,13 @@
 import csv
 import json
 import math
+import os
+import shutil
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import monai.bundle
@@ -111,6 +116,36 @@ def test_predictions_are_what_the_model_says_of_the_recipe_s_images(
     assert sorted(probabilities) == pytest.approx(sorted(expected), abs=1e-6)
     names = {one["sop_instance_uid"] for one in rows(data / "labels.csv")}
     assert {one["sop_instance_uid"] for one in found if one["probability"]} == names
+
+
+def test_what_breaks_its_reader_costs_no_prediction_run(
+    study: Study, east: NodeHome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (model,) = models(east)
+    data = study.folder / "data" / "east" / "dicom"
+    source = tmp_path / "source"
+    source.mkdir()
+    shutil.copy(next(data.rglob("*.dcm")), source)
+    words = ("predict", source, "--home", east.root, "--model", model[:15])
+    is_over = threading.Event()
+
+    def kill() -> None:
+        while not is_over.wait(0.01):
+            found = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
+            for one in found.split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(one), signal.SIGSEGV)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        said(capsys, *words, "--out", tmp_path / "killed.csv")
+    finally:
+        is_over.set()
+        killer.join()
+    assert [one["outcome"] for one in rows(tmp_path / "killed.csv")] == ["codec-crash"]
+    said(capsys, *words, "--out", tmp_path / "read.csv")
+    assert [one["outcome"] for one in rows(tmp_path / "read.csv")] == ["predicted"]
 
 
 def test_a_monai_bundle_loads_and_predicts_the_same(
