@@ -19,6 +19,7 @@ from schemas.names import Digest, Name, SiteName, Text
 from schemas.network import NetworkSpec
 from schemas.plan_rules import broken_rules
 from schemas.privacy import NoiseMultiplier, SampledGaussian
+from schemas.protection.settings import EvaluationProtection, Open, Protection
 
 FileName: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$")
@@ -177,6 +178,8 @@ class EvaluationPlan(Record):
     bins: int = Field(default=10, ge=2, le=1000)
     noise_multiplier: NoiseMultiplier | None = None
     """Noise on the histogram, whose L2 sensitivity is 1; None only without privacy."""
+    protection: EvaluationProtection = "open"
+    """What the aggregator sees: each site's histogram, or their sum alone."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -208,7 +211,7 @@ class TrainingPlan(Record):
     local: LocalWork
     privacy: Privacy
     aggregation: Aggregation = Aggregation()
-    protection: Literal["open"] = "open"
+    protection: Protection = Open()
     evaluation: EvaluationPlan
     update_gate: UpdateGate = UpdateGate()
     gate: ModelGate = ModelGate()

@@ -1,30 +1,19 @@
 """Which parts of a plan go together: tables of rules, held when the plan is read.
 
 * A rule is the reason and the test that finds it broken; every broken one is told at once.
-* `SHOWN` and `NEEDED` say what the aggregator sees under a protection, and what it must see for a
-  combiner; a new protection or combiner is a row of either.
+* What goes with a protection stands in its own table, schemas.protection.rules.
 """
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from schemas.aggregation import least_quorum
 from schemas.network import GaborFourier, SegmentationNetwork
+from schemas.protection.rules import PROTECTION_RULES
 
 if TYPE_CHECKING:
     from schemas.plan import PlanSite, TrainingPlan
-
-Sight: TypeAlias = Literal["sum", "each"]
-"""What the aggregator sees of a round's updates: their sum alone, or each of them."""
-
-SHOWN: Mapping[str, tuple[Sight, ...]] = MappingProxyType({"open": ("sum", "each")})
-"""By protection."""
-
-NEEDED: Mapping[str, Sight] = MappingProxyType(
-    {"mean": "sum", "median": "each", "trimmed-mean": "each", "krum": "each"}
-)
-"""By combiner."""
 
 Rule: TypeAlias = Callable[["TrainingPlan"], bool]
 
@@ -52,10 +41,6 @@ def _has_plain_sgd(plan: "TrainingPlan") -> bool:
 
 def _has_sgd(plan: "TrainingPlan") -> bool:
     return plan.local.kind == "gradient" or plan.local.optimizer.kind == "sgd"
-
-
-def _sees_too_little(plan: "TrainingPlan") -> bool:
-    return NEEDED[plan.aggregation.combiner.kind] not in SHOWN[plan.protection]
 
 
 def _counts_sites_unequally(plan: "TrainingPlan") -> bool:
@@ -142,9 +127,6 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "fednova needs sgd, whose steps it can count": lambda plan: (
             plan.aggregation.algorithm == "fednova" and not _has_sgd(plan)
         ),
-        "the combiner must see each update, and the protection shows only their sum": (
-            _sees_too_little
-        ),
         "this combiner counts every site once, so all weights must be equal": (
             _counts_sites_unequally
         ),
@@ -152,5 +134,6 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "2 dishonest + 3 and keep + dishonest + 2)": lambda plan: (
             plan.participation.quorum < least_quorum(plan.aggregation.combiner)
         ),
+        **PROTECTION_RULES,
     }
 )

@@ -7,7 +7,9 @@ from pydantic import ValidationError
 
 from schemas.aggregation import ALGORITHMS, Aggregation, CombinerRule, ServerStep
 from schemas.plan import TrainingPlan
-from schemas.plan_rules import NEEDED, RULES, SHOWN
+from schemas.plan_rules import RULES
+from schemas.protection.rules import NEEDED
+from schemas.protection.settings import EVALUATIONS, PROTECTIONS, EvaluationProtection, Protection
 from tests.aggregator.examples import PRIVATE, plan
 
 SGD = {"kind": "sgd", "learning_rate": 0.1}
@@ -154,13 +156,13 @@ def test_it_is_refused_with_the_reason(changes: dict[str, Any], reason: str) -> 
 def test_the_tables_know_every_name_that_a_plan_can_say() -> None:
     assert sorted(ALGORITHMS) == sorted(get_args(Aggregation.model_fields["algorithm"].annotation))
     assert {row.server for row in ALGORITHMS.values()} == set(get_args(ServerStep))
-    combiners = {one().kind for one in map(_shortest, get_args(get_args(CombinerRule)[0]))}
-    assert combiners == set(NEEDED)
-    assert set(SHOWN) == set(get_args(TrainingPlan.model_fields["protection"].annotation))
+    assert _kinds(CombinerRule) == set(NEEDED)
+    assert _kinds(Protection) == set(PROTECTIONS)
+    assert set(get_args(EvaluationProtection)) == set(EVALUATIONS)
 
 
-def _shortest(rule: type[Any]) -> Any:
-    return lambda: rule.model_construct(kind=rule.model_fields["kind"].default)
+def _kinds(union: Any) -> set[str]:
+    return {one.model_fields["kind"].default for one in get_args(get_args(union)[0])}
 
 
 def test_no_reason_stands_twice_and_each_is_a_line() -> None:

@@ -1,0 +1,115 @@
+"""Keys that two sites agree on over a relay that neither trusts: X25519, HKDF, ChaCha20-Poly1305.
+
+* A site has two X25519 keys (RFC 7748), made for one attempt: one to agree on pair masks, one to
+  agree on the ciphers for shares. Neither outlives the round.
+* Every derived key is HKDF-SHA256 (RFC 5869) over the shared secret with the attempt's context and
+  a purpose; a key for one attempt, or for one purpose, is none for another.
+* Shares travel under ChaCha20-Poly1305 (RFC 8439), whose associated data are context, sender and
+  receiver: one that was moved, replayed or changed does not open.
+"""
+
+from typing import Annotated, TypeAlias
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from pydantic import StringConstraints
+
+from schemas.base import Record
+from schemas.errors import EnvelopeRefused
+from schemas.names import SiteName
+from schemas.protection.shamir import SHARE_BYTES
+
+Hex32: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""32 bytes in hexadecimal: an X25519 key, or a seed."""
+
+_NONCE = bytes(12)
+"""A cipher's key is for one attempt, sender and receiver, and seals one message."""
+
+BOX_BYTES = 2 * SHARE_BYTES + 16
+"""A sealed pair of shares."""
+
+
+class PublicKeys(Record):
+    """The public halves of a site's two keys."""
+
+    cipher: Hex32
+    mask: Hex32
+
+
+def public(secret: Hex32) -> Hex32:
+    """Return the public half of an X25519 key."""
+    key = X25519PrivateKey.from_private_bytes(bytes.fromhex(secret))
+    return key.public_key().public_bytes_raw().hex()
+
+
+def self_seed(seed: Hex32, context: bytes) -> bytes:
+    """Return the seed of a site's own mask."""
+    return _derived(bytes.fromhex(seed), b"self", context)
+
+
+def pair_seed(secret: Hex32, other: Hex32, context: bytes) -> bytes:
+    """Return the seed of the mask that two sites share.
+
+    Raises:
+        EnvelopeRefused: the other's key is no usable one.
+    """
+    return _derived(_exchanged(secret, other), b"pair", context)
+
+
+def sealed_shares(
+    shares: tuple[int, int], *, key: bytes, context: bytes, way: tuple[SiteName, SiteName]
+) -> bytes:
+    """Seal a share of a seed and one of a mask key; `way` is sender and receiver."""
+    content = b"".join(one.to_bytes(SHARE_BYTES, "big") for one in shares)
+    return ChaCha20Poly1305(key).encrypt(_NONCE, content, _bound(context, way))
+
+
+def opened_shares(
+    box: bytes, *, key: bytes, context: bytes, way: tuple[SiteName, SiteName]
+) -> tuple[int, int]:
+    """Open what a site sealed to this one.
+
+    Raises:
+        EnvelopeRefused: sealed otherwise, or changed on the way.
+    """
+    try:
+        content = ChaCha20Poly1305(key).decrypt(_NONCE, box, _bound(context, way))
+    except (InvalidTag, ValueError):
+        message = f"request refused: the shares of {way[0]} for {way[1]} do not open"
+        next_step = "the aggregator must hand on what the site sent, unchanged"
+        raise EnvelopeRefused(message, next_step=next_step) from None
+    seed, mask = content[:SHARE_BYTES], content[SHARE_BYTES:]
+    return int.from_bytes(seed, "big"), int.from_bytes(mask, "big")
+
+
+def cipher_key(
+    secret: Hex32, other: Hex32, context: bytes, *, way: tuple[SiteName, SiteName]
+) -> bytes:
+    """Return the key that seals shares from the first of `way` to the second.
+
+    Raises:
+        EnvelopeRefused: the other's key is no usable one.
+    """
+    return _derived(_exchanged(secret, other), b"shares", _bound(context, way))
+
+
+def _exchanged(secret: Hex32, other: Hex32) -> bytes:
+    own = X25519PrivateKey.from_private_bytes(bytes.fromhex(secret))
+    try:
+        return own.exchange(X25519PublicKey.from_public_bytes(bytes.fromhex(other)))
+    except ValueError:  # a point of small order: the secret would be the same for every key
+        message = "request refused: a site's X25519 key is not usable"
+        raise EnvelopeRefused(message, next_step="ask the site to take part again") from None
+
+
+def _derived(secret: bytes, purpose: bytes, context: bytes) -> bytes:
+    return HKDF(SHA256(), 32, salt=None, info=b"consilium masking 1 " + purpose + context).derive(
+        secret
+    )
+
+
+def _bound(context: bytes, way: tuple[SiteName, SiteName]) -> bytes:
+    return context + f" {way[0]} {way[1]}".encode()

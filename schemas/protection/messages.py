@@ -1,0 +1,148 @@
+"""The messages of the five exchanges that open only a sum, and the self-check before them.
+
+* A request names an exchange of an attempt; everything but the sites that go on is known already.
+* What travels beside a request are the very envelopes and boxes that the sites sent.
+* Each reply is the payload of an envelope signed by its site, so its signature covers protocol,
+  federation, run, round, plan, model, purpose and attempt.
+"""
+
+from typing import Literal, TypeAlias
+
+from pydantic import Field
+
+from schemas.base import Record
+from schemas.names import Digest, Moment, Name, Note, SiteName
+from schemas.privacy import PrivacyStatement
+from schemas.protection.agreement import PublicKeys
+from schemas.update import Binding, Head
+
+Purpose: TypeAlias = Literal["train", "evaluate"]
+"""Whether deltas or histograms are summed."""
+
+Exchange: TypeAlias = Literal["advertise", "share", "input", "agree", "unmask"]
+
+EXCHANGES: tuple[Exchange, ...] = ("advertise", "share", "input", "agree", "unmask")
+"""In order. Bonawitz et al. 2017, figure 4: rounds 0 to 4."""
+
+
+class Context(Record):
+    """What one attempt to open one sum is about; its bytes enter every derived key."""
+
+    protocol: Literal["consilium-masking-1"] = "consilium-masking-1"
+    federation: Name
+    run: Name
+    plan: Digest
+    round: int
+    purpose: Purpose
+    model: Digest
+    """The arrays that were trained from, or evaluated."""
+    attempt: int = Field(ge=1)
+    """From 1; a later attempt has fresh keys, and a node that unmasked takes part in none."""
+
+
+class _Masking(Binding):
+    """What every message of an attempt is bound to."""
+
+    purpose: Purpose
+    model: Digest
+    attempt: int = Field(ge=1)
+
+    @property
+    def context(self) -> Context:
+        """What this message is about."""
+        named = self.model_dump(include=Context.model_fields.keys() - {"protocol"})
+        return Context.model_validate(named)
+
+
+class MaskingRequest(_Masking):
+    """One exchange; `participants` are the sites that are left, and all of them are asked.
+
+    Beside it travel: adverts for `share`, boxes for `input`, agreements for `unmask`.
+    """
+
+    kind: Literal["masking-request"] = "masking-request"
+    exchange: Exchange
+    participants: tuple[SiteName, ...] = Field(min_length=1)
+    arrays: Digest
+    """Of what travels beside this request."""
+    issued: Moment
+    heads: dict[SiteName, Note] = Field(default_factory=dict)
+    """The largest journal head that each site sent with a release."""
+
+
+class SelfCheck(Binding):
+    """A site's word, before any exchange, that it holds a value that may be summed.
+
+    A delta is finite, not zero and within the plan's norm; a histogram's counts are within reason.
+    """
+
+    kind: Literal["self-check"] = "self-check"
+    site: SiteName
+    head: Head
+    arrays: Digest
+    """The arrays that came with the request."""
+    bound: float = Field(gt=0)
+    """The plan's: largest L2 norm of a delta, or largest count in a bin."""
+    privacy: PrivacyStatement | None
+
+
+class Advert(_Masking):
+    """Exchange 0: a site's two public keys, made for this attempt."""
+
+    kind: Literal["advert"] = "advert"
+    site: SiteName
+    head: Head
+    keys: PublicKeys
+
+
+class Boxes(_Masking):
+    """Exchange 1: the shares of a site's seed and mask key, sealed to each other site.
+
+    Beside it travel the boxes, in the order of the sites that advertised, this one left out.
+    """
+
+    kind: Literal["boxes"] = "boxes"
+    site: SiteName
+    head: Head
+    sites: tuple[SiteName, ...]
+    """Those that advertised, as this site was told."""
+    arrays: Digest
+    """Of the boxes."""
+
+
+class MaskedInput(_Masking):
+    """Exchange 2: a site's value under its masks."""
+
+    kind: Literal["masked-input"] = "masked-input"
+    site: SiteName
+    head: Head
+    sites: tuple[SiteName, ...]
+    """Those whose masks are in it."""
+    arrays: Digest
+    """Of the ring's elements, little-endian."""
+
+
+class Agreement(_Masking):
+    """Exchange 3: the one set of survivors that a site will help to unmask."""
+
+    kind: Literal["agreement"] = "agreement"
+    site: SiteName
+    head: Head
+    survivors: tuple[SiteName, ...]
+
+
+class Unmasking(_Masking):
+    """Exchange 4: of each site a share of its seed, if it survived, or else of its mask key.
+
+    Beside it travel the shares, 66 bytes each, in the order of the sites in the input exchange.
+    """
+
+    kind: Literal["unmasking"] = "unmasking"
+    site: SiteName
+    head: Head
+    survivors: tuple[SiteName, ...]
+    arrays: Digest
+    """Of the shares."""
+
+
+MaskingReply: TypeAlias = Advert | Boxes | MaskedInput | Agreement | Unmasking

@@ -1,0 +1,116 @@
+"""The table of rules: protection x combiner x gate x evaluation x privacy x number of sites.
+
+* Each rule is the reason and the test that finds it broken; all are held when a plan is read.
+* A plan has one group, all its sites, and every site is in every sum: there is no way to write
+  overlapping groups, or all but one.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
+
+from schemas.aggregation import UpdateGate
+from schemas.network import GaborFourier
+from schemas.protection.fixed_point import OverflowingRing, ring_for
+from schemas.protection.settings import (
+    EVALUATIONS,
+    LEAST_SURVIVORS,
+    PROTECTIONS,
+    SUM,
+    Open,
+    ProtectionRow,
+    Sight,
+)
+
+if TYPE_CHECKING:
+    from schemas.plan import TrainingPlan
+
+NEEDED: Mapping[str, Sight] = MappingProxyType(
+    {"mean": "sum", "median": "each", "trimmed-mean": "each", "krum": "each"}
+)
+"""What the aggregator must see, by combiner."""
+
+NOT_BUILT: tuple[str, ...] = ("masked", "encrypted")
+"""Protections that a plan can say and that no engine has yet."""
+
+Rule: TypeAlias = Callable[["TrainingPlan"], bool]
+
+
+def _row(plan: "TrainingPlan") -> ProtectionRow:
+    return PROTECTIONS[plan.protection.kind]
+
+
+def _shows_each_update(plan: "TrainingPlan") -> bool:
+    return "each" in _row(plan).shows
+
+
+def _shows_each_histogram(plan: "TrainingPlan") -> bool:
+    return EVALUATIONS[plan.evaluation.protection] == "each"
+
+
+def _compares_updates(plan: "TrainingPlan") -> bool:
+    """Say whether the update gate's comparisons are set to anything but their defaults."""
+    return plan.update_gate.model_copy(update={"max_norm": None}) != UpdateGate()
+
+
+def _overflows(plan: "TrainingPlan") -> bool:
+    bound = plan.update_gate.max_norm
+    if isinstance(plan.protection, Open) or bound is None:
+        return False
+    try:
+        ring_for(bound, plan.protection.fraction_bits, sites=len(plan.trainers))
+    except OverflowingRing:
+        return True
+    return False
+
+
+def _is_large(plan: "TrainingPlan") -> bool:
+    return plan.trainable != "head" and not isinstance(plan.network, GaborFourier)
+
+
+def _judges_sites(plan: "TrainingPlan") -> bool:
+    """Say whether the gate or the release asks for anything at one site."""
+    least = (plan.gate.min_sites, plan.release.min_sites)
+    return bool(plan.gate.site_margins) or any(one > 1 for one in least)
+
+
+PROTECTION_RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "the combiner must see each update, and the protection shows only their sum": lambda plan: (
+            NEEDED[plan.aggregation.combiner.kind] not in _row(plan).shows
+        ),
+        "the protection shows a sum, which tells each part unless three sites train": lambda plan: (
+            not _shows_each_update(plan) and len(plan.trainers) < LEAST_SURVIVORS
+        ),
+        "the quorum is under the protection's threshold, floor(2 n / 3) + 1 of the n sites that "
+        "train and at least three": lambda plan: (
+            plan.participation.quorum < _row(plan).least_quorum(len(plan.trainers))
+        ),
+        "the protection encodes values within a bound, so update_gate.max_norm is needed": (
+            lambda plan: _row(plan).is_bounded and plan.update_gate.max_norm is None
+        ),
+        "update_gate.max_norm times 2^fraction_bits overflows the largest ring, 2^64": _overflows,
+        "the update gate compares updates, and the protection shows only their sum: leave out "
+        "max_norm_ratio, least_cosine and opposed_norm_ratio": lambda plan: (
+            not _shows_each_update(plan) and _compares_updates(plan)
+        ),
+        "encryption needs privacy, since one site and the aggregator together open each update": (
+            lambda plan: _row(plan).needs_privacy and plan.privacy.kind != "patient"
+        ),
+        "encryption is for small models: trainable head, or the network gabor-fourier": (
+            lambda plan: _row(plan).is_small and _is_large(plan)
+        ),
+        "masked evaluation shows a sum, which tells each part unless three sites answer": (
+            lambda plan: not _shows_each_histogram(plan) and len(plan.sites) < LEAST_SURVIVORS
+        ),
+        "masked evaluation shows no figures of a site: leave out site_margins and min_sites": (
+            lambda plan: not _shows_each_histogram(plan) and _judges_sites(plan)
+        ),
+        "under masked evaluation the name sum is the sum's, and no site can have it": lambda plan: (
+            not _shows_each_histogram(plan) and any(one.site == SUM for one in plan.sites)
+        ),
+        "this version has no engine for this protection yet": lambda plan: (
+            plan.protection.kind in NOT_BUILT or plan.evaluation.protection in NOT_BUILT
+        ),
+    }
+)
