@@ -103,7 +103,7 @@ def ours(folder: Path, count: int, combiner: str) -> dict[str, float]:
                 send(into, packet.envelope)
                 for site in sites:
                     part = _shared(folder, site, packet.audit)
-                    reply = Packet(received(out), received(out), part)
+                    reply = Packet(received(out), received(out), audit=part)
                     meter.replied()
                     yield site, reply
                     del reply

@@ -113,7 +113,7 @@ def _plan(initial: str, count: int, rule: CombinerRule) -> TrainingPlan:
 def measured(folder: Path, count: int, *words: str) -> dict[str, float]:
     """Run one aggregating process and return what it told."""
     command = [sys.executable, "-m", "tests.benchmarks._aggregating", str(folder), str(count)]
-    told = subprocess.run([*command, *words], check=True, capture_output=True, text=True)  # noqa: S603
+    told = subprocess.run([*command, *words], check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
     found: dict[str, float] = json.loads(told.stdout.splitlines()[-1])
     print(f"{count} sites, {' '.join(words)}: {found}", file=sys.stderr, flush=True)  # noqa: T201
     return found

@@ -1,6 +1,7 @@
 """Algorithms compared on real images: federated, pooled and alone, by the project's own rounds.
 
-   python -m tests.benchmarks.algorithms brain-mri|chest-xray [--seeds N] [--processes N] [--json]
+   python -m tests.benchmarks.algorithms brain-mri|chest-xray [--seeds N] [--processes N]
+       [--setting NAME]... [--json]
 
 * The images are in `data/` of the shared folder; without them nothing is measured.
 * AUROC is exact, over validation images, by site and over all patients together; a site with too
@@ -21,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from functools import partial
 from io import StringIO
 from multiprocessing import get_context
 from pathlib import Path
@@ -150,14 +152,15 @@ def plan(study: Study, setting: Setting, sites: Sequence[str], *, seed: int) -> 
     }
 
 
-def repetition(name: str, seed: int) -> dict[str, dict[str, float | None]]:
-    """Run every setting of a study once: AUROC by home."""
+def repetition(name: str, labels: Sequence[str], seed: int) -> dict[str, dict[str, float | None]]:
+    """Run settings of a study once: AUROC by home."""
     study, found = STUDIES[name], {}
     contract = tomllib.loads((DEMO / f"{name}.contract.toml").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory(prefix="consilium-algorithms-") as folder:
         with redirect_stdout(StringIO()):
             hospitals = ingested(Path(folder) / "homes", DATA / name, contract, tuple(study.sites))
-        for number, (label, setting) in enumerate(study.settings.items()):
+        for number, label in enumerate(labels):
+            setting = study.settings[label]
             place = Path(folder) / str(number)
             with redirect_stdout(StringIO()):
                 found[label] = {
@@ -196,15 +199,15 @@ def _of_group(
     return {site: aurocs[site], f"{site} on all": aurocs[ALL]}
 
 
-def measured(name: str, *, seeds: int, processes: int) -> dict[str, Any]:
-    """Measure a study over seeds, side by side in processes."""
+def measured(name: str, labels: Sequence[str], *, seeds: int, processes: int) -> dict[str, Any]:
+    """Measure settings of a study over seeds, side by side in processes."""
     begun = time.monotonic()
     # Forking after torch has made threads may hang: every process starts afresh.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        found = list(pool.map(repetition, [name] * seeds, range(seeds)))
+        found = list(pool.map(partial(repetition, name, labels), range(seeds)))
     told = {
         label: {site: spread([one[label][site] for one in found]) for site in found[0][label]}
-        for label in STUDIES[name].settings
+        for label in labels
     }
     seconds = round(time.monotonic() - begun, 1)
     return {"study": name, "seeds": seeds, "auroc": told, "seconds": seconds}
@@ -225,13 +228,17 @@ def main() -> None:
     parser.add_argument("study", choices=sorted(STUDIES), nargs="?", default="chest-xray")
     parser.add_argument("--seeds", type=int, choices=range(1, 11), default=3, metavar="N")
     parser.add_argument("--processes", type=int, default=2, metavar="N")
+    parser.add_argument("--setting", action="append", metavar="NAME", help="Only this; repeats.")
     parser.add_argument("--json", action="store_true", help="Print one JSON object.")
     asked = parser.parse_args()
+    labels = asked.setting or list(STUDIES[asked.study].settings)
+    if unknown := sorted(set(labels) - set(STUDIES[asked.study].settings)):
+        parser.error(f"no such setting: {', '.join(unknown)}")
     if not (DATA / asked.study).is_dir():
         reason = f"data/{asked.study} is not here; CONSILIUM_SHARED may name its parent's folder"
         print(json.dumps({"skipped": reason}))  # noqa: T201
         return
-    told = measured(asked.study, seeds=asked.seeds, processes=asked.processes)
+    told = measured(asked.study, labels, seeds=asked.seeds, processes=asked.processes)
     print(json.dumps(told) if asked.json else _page(told))  # noqa: T201
 
 
