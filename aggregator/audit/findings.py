@@ -91,11 +91,11 @@ def contract(
         for event, opened in source.opened
         for name, found, expected in (
             ("plan", opened.plan, plan.digest),
-            ("contract", opened.contract, facts.contract),
+            ("contract", opened.contract, facts.contract.digest),
         )
         if found != expected
     ]
-    if plan.contract.pinned != facts.contract:
+    if plan.contract.pinned != facts.contract.digest:
         failures.append("the plan does not pin this contract by its digest")
     if failures:
         sentence = "The run did not follow the plan and contract that this report shows."
@@ -111,7 +111,7 @@ def contract(
         )
         return _finding("contract", "ATTENTION", sentence, REPORT, unfit)
     sentence = (
-        f"One contract held for the whole run (version {facts.contract_version}); each node checks "
+        f"One contract held for the whole run (version {facts.contract.version}); each node checks "
         "its own cohort against it before it answers, and no count leaves."
     )
     return _finding("contract", "PASS", sentence, REPORT, [])

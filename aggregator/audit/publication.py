@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from aggregator.audit.certificates import certificates
 from aggregator.audit.rendering import render
 from aggregator.audit.report import ReportFacts, report
 from aggregator.config import AggregatorHome
@@ -29,9 +30,8 @@ def publish(federation: Federation, run: Name) -> Path:
         federation=federation.config.federation,
         key=federation.key.public,
         head=federation.journal.head(),
-        contract=contract.digest,
-        contract_title=contract.title,
-        contract_version=contract.version,
+        contract=contract,
+        certificates=certificates(federation.home.tls),
         software=VERSION,
         code=installed_code(),
         generated=federation.clock(),

@@ -10,9 +10,10 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, StringConstraints
 
 from schemas.base import Record
+from schemas.contract import DataContract
 from schemas.gate import Verdict
 from schemas.manifest import Part
-from schemas.names import Digest, Moment, Name, PublicKey, SiteName, Text, Version
+from schemas.names import Digest, Moment, Name, PublicKey, SiteName, Text
 from schemas.plan import TrainingPlan
 from schemas.privacy import SampledGaussian, Spend
 from schemas.update import RefusalCode
@@ -27,6 +28,16 @@ Note: TypeAlias = Annotated[str, StringConstraints(max_length=20_000)]
 """A signed note, cosignatures included."""
 
 
+class CertificateRow(Record):
+    """A TLS certificate that the nodes are shown, or the authority that vouches for it."""
+
+    subject: Text
+    fingerprint: Digest
+    """Of the certificate in DER."""
+    since: Moment
+    until: Moment
+
+
 class ReportFacts(Record):
     """What a report needs and events do not hold."""
 
@@ -35,9 +46,8 @@ class ReportFacts(Record):
     """The aggregator's signing key as the roster names it; the tree head must be signed with it."""
     head: Note
     """The journal's signed tree head."""
-    contract: Digest
-    contract_title: Text
-    contract_version: Version
+    contract: DataContract
+    certificates: tuple[CertificateRow, ...] = ()
     software: Text
     """Version of the software that writes this report."""
     code: Digest

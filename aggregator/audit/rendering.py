@@ -5,7 +5,7 @@
 * What is undefined is written out as a word with its reason.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,9 +14,21 @@ from aggregator.audit.operating import NamedEstimate, named_estimates
 from aggregator.audit.plots import Plot, site_plots, stratified_plot
 from aggregator.audit.records import Release, Report, SiteRow
 from aggregator.gates.figures import edge
+from schemas.base import Record
 from schemas.gate import SiteMetric
 from schemas.names import SiteName
 from schemas.plan import TrainingPlan
+
+_IN_WORDS = {
+    "id",
+    "version",
+    "status",
+    "title",
+    "purpose",
+    "owner",
+    "legal_references",
+    "labels",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +46,8 @@ class _View:
     left: tuple[tuple[SiteRow, tuple[Release, ...]], ...]
     plan: dict[str, dict[str, str]]
     """The plan's fields as people read them, by group."""
+    contract: dict[str, dict[str, str]]
+    """The contract's fields, but those that the page shows in words."""
     estimates: tuple[tuple[NamedEstimate, ...], ...]
     """For each judgement, every figure of every site and of their sum."""
     threshold: str
@@ -76,7 +90,8 @@ def _view(report: Report) -> _View:
             (row, tuple(one for one in report.releases if one.site == row.site))
             for row in report.sites
         ),
-        plan=_grouped(report.plan),
+        plan=_grouped(report.plan, "plan", besides={"sites"}),
+        contract=_grouped(report.facts.contract, "contract", besides=_IN_WORDS),
         estimates=tuple(named_estimates(one.verdict) for one in report.judgements),
         threshold=_plain(_threshold(report.plan)),
         unreached=tuple(one for one in report.plan.evaluation.rounds if one not in judged),
@@ -102,14 +117,14 @@ def _gaps(report: Report, site: SiteName) -> str:
     return "; ".join(told)
 
 
-def _grouped(plan: TrainingPlan) -> dict[str, dict[str, str]]:
-    """Flatten the plan, its own fields first; its sites have a table of their own."""
-    groups: dict[str, dict[str, str]] = {"plan": {}}
-    for name, value in plan.model_dump(mode="json").items():
+def _grouped(record: Record, title: str, *, besides: Collection[str]) -> dict[str, dict[str, str]]:
+    """Flatten a record, its own fields first, without those that stand elsewhere on the page."""
+    groups: dict[str, dict[str, str]] = {title: {}}
+    for name, value in record.model_dump(mode="json", exclude=set(besides)).items():
         if isinstance(value, dict):
             groups[name] = {path: _plain(one) for path, one in _leaves(value)}
-        elif name != "sites":
-            groups["plan"][name] = _plain(value)
+        else:
+            groups[title][name] = _plain(value)
     return groups
 
 
@@ -132,6 +147,8 @@ def _plain(value: object) -> str:
             return f"{value:.12g}"
         case list() | tuple():
             return ", ".join(_plain(one) for one in value) or "none"
+        case dict():
+            return " ".join(f"{name} {_plain(one)}" for name, one in value.items())
         case _:
             return str(value)
 

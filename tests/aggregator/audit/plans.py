@@ -1,9 +1,23 @@
 """Two plans for three hospitals: one with patient-level privacy, one without any."""
 
+import json
+
+from schemas.contract import DataContract
 from schemas.names import digest_of
 from schemas.plan import TrainingPlan
+from tests import study
 
-CONTRACT = digest_of(b"contract")
+CONTRACT = DataContract.model_validate_json(
+    json.dumps(
+        study.CONTRACT
+        | {
+            "version": "1.2.0",
+            "title": "Frontal chest X-ray of adults",
+            "purpose": "Find pneumonia on frontal radiographs",
+            "legal_references": ["GDPR Art. 9(2)(j)", "ethics vote 17/2026"],
+        }
+    )
+)
 INITIAL = digest_of(b"initial")
 SITES = ("charite", "hannover", "leeds")
 
@@ -48,12 +62,12 @@ optimizer = { kind = "adamw", learning_rate = 1e-3 }
 
 
 def private_plan(title: str = "Pneumonia on chest X-rays, three hospitals") -> TrainingPlan:
-    head = _HEAD.format(title=title, rounds=8, contract=CONTRACT, initial=INITIAL)
+    head = _HEAD.format(title=title, rounds=8, contract=CONTRACT.digest, initial=INITIAL)
     return TrainingPlan.from_toml(head + _PRIVATE)
 
 
 def open_plan() -> TrainingPlan:
     title = "Tumour on brain MRI, no privacy"
     return TrainingPlan.from_toml(
-        _HEAD.format(title=title, rounds=2, contract=CONTRACT, initial=INITIAL) + _OPEN
+        _HEAD.format(title=title, rounds=2, contract=CONTRACT.digest, initial=INITIAL) + _OPEN
     )

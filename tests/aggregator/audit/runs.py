@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from aggregator.audit.records import Purpose, ReportFacts
+from aggregator.audit.records import CertificateRow, Purpose, ReportFacts
 from schemas.accounting import spend
 from schemas.audit.events import (
     AuditEvent,
@@ -75,7 +75,7 @@ class Log:
             RunOpened(
                 run=RUN,
                 plan=self.plan.digest,
-                contract=CONTRACT,
+                contract=CONTRACT.digest,
                 initial=INITIAL,
                 sites=SITES,
                 resumed=resumed,
@@ -166,8 +166,14 @@ class Log:
             key=KEYS["aggregator"].public,
             head=signed_head(head, KEYS["aggregator"]),
             contract=CONTRACT,
-            contract_title="Frontal chest X-ray of adults",
-            contract_version="1.2.0",
+            certificates=(
+                CertificateRow(
+                    subject="CN=consilium.example.org",
+                    fingerprint=digest_of(b"certificate"),
+                    since="2026-11-01T00:00:00.000Z",
+                    until="2027-11-01T00:00:00.000Z",
+                ),
+            ),
             software="0.1.0",
             code=digest_of(b"code"),
             generated="2026-11-20T10:30:00.000Z",

@@ -20,6 +20,7 @@ SECTIONS = {
     "gate",
     "exceptions",
     "model",
+    "dataset",
     "sites",
     "plan",
     "software",

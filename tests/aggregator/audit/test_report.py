@@ -227,7 +227,9 @@ def test_an_abandoned_round_fails_until_it_is_opened_again_and_ended() -> None:
 
 def test_another_plan_or_contract_than_the_runs_is_found() -> None:
     log = runs.private_run()
-    facts = log.facts().model_copy(update={"contract": digest_of(b"another")})
+    facts = log.facts().model_copy(
+        update={"contract": log.facts().contract.model_copy(update={"purpose": "another"})}
+    )
     assert found(reported(log, facts), "contract").standing == "FAIL"
     log.plan = plans.private_plan(title="another title")
     assert found(reported(log), "contract").standing == "FAIL"

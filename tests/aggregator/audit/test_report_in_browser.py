@@ -1,60 +1,75 @@
-"""The page in a real browser: it loads without a complaint and prints."""
+"""The page in a real browser: whole, quiet, alone, accessible, narrow and on paper."""
 
-import re
-import shutil
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
-from aggregator.audit.rendering import render
-from aggregator.audit.report import report
-from tests.aggregator.audit import runs
+from tests.aggregator.audit.test_rendering import PAGES, SECTIONS
+from tests.browser import NARROW, WIDE, Scheme, browsing, is_a4, needs_chromium, visited
 
-CHROMIUM = shutil.which("chromium") or ""
-QUIET = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-logging=stderr",
-)
+pytestmark = needs_chromium
+every_page = pytest.mark.parametrize("name", sorted(PAGES))
+PLOTS = {"private": 3, "open": 4, "empty": 0}
+"""One for all sites, and one for each that ever had a figure."""
 
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="Debian's chromium is not installed")
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with browsing() as one:
+        yield one
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Path:
-    log = runs.private_run()
-    made = report(log.events, plan=log.plan, run=runs.RUN, facts=log.facts())
+def address(name: str, tmp_path: Path) -> str:
     path = tmp_path / "report.html"
-    path.write_text(render(made), encoding="utf-8")
-    return path
+    path.write_text(PAGES[name], encoding="utf-8")
+    return path.as_uri()
 
 
-def browse(page: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    profile = f"--user-data-dir={page.parent / 'profile'}"
-    return subprocess.run(  # noqa: S603 (every argument is written in this file)
-        [CHROMIUM, *QUIET, profile, *options, page.as_uri()],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
+@every_page
+def test_every_section_and_plot_is_drawn_and_nothing_else_is_asked_for(
+    browser: Browser, name: str, address: str
+) -> None:
+    with visited(browser, address) as visit:
+        assert visit.sections() == SECTIONS
+        plots = visit.plots()
+        assert len(plots) == PLOTS[name]
+        for one in plots:
+            assert one["inside"], one
+            assert one["marks"] in {2, 4}, one
+            assert one["width"] > 200 < 2 * one["height"], one  # type: ignore[operator]  # figures of the page
+        assert visit.complaints == []
+        assert [one for one in visit.requests if not one.startswith("data:")] == [address]
 
 
-def test_the_page_loads_whole_and_without_a_console_message(page: Path) -> None:
-    result = browse(page, "--dump-dom")
-    assert len(re.findall(r"<section id=", result.stdout)) == 11
-    assert result.stdout.rstrip().endswith("</html>")
-    assert "CONSOLE" not in result.stderr
+@pytest.mark.parametrize(("width", "scheme"), [(WIDE, "light"), (NARROW, "dark")])
+@every_page
+def test_axe_finds_nothing(browser: Browser, address: str, width: int, scheme: Scheme) -> None:
+    with visited(browser, address, width=width, scheme=scheme) as visit:
+        assert visit.inaccessible() == []
 
 
-def test_the_page_prints(page: Path) -> None:
-    target = page.with_suffix(".pdf")
-    browse(page, "--no-pdf-header-footer", f"--print-to-pdf={target}")
-    assert target.read_bytes().startswith(b"%PDF")
+def test_axe_would_find_something(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "bad.html"
+    path.write_text("<html><body><img src='data:,'><p style='color:#ccc'>pale</p></body></html>")
+    with visited(browser, path.as_uri()) as visit:
+        assert {"color-contrast", "html-has-lang", "image-alt"} <= {
+            one.partition(":")[0] for one in visit.inaccessible()
+        }
+
+
+@every_page
+def test_it_is_readable_at_400_pixels(browser: Browser, address: str) -> None:
+    with visited(browser, address, width=NARROW) as visit:
+        assert visit.over_the_edge() == []
+        assert visit.smallest_text() >= 11
+
+
+@every_page
+def test_it_prints_on_a4_with_nothing_cut_off(browser: Browser, address: str) -> None:
+    with visited(browser, address) as visit:
+        beyond, pdf = visit.on_paper()
+        assert beyond == []
+        assert is_a4(pdf)
