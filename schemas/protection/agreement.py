@@ -8,6 +8,7 @@
   receiver: one that was moved, replayed or changed does not open.
 """
 
+import hashlib
 from typing import Annotated, TypeAlias
 
 from cryptography.exceptions import InvalidTag
@@ -33,16 +34,27 @@ BOX_BYTES = 2 * SHARE_BYTES + 16
 
 
 class PublicKeys(Record):
-    """The public halves of a site's two keys."""
+    """What a site shows of its secrets: the public halves of two keys, and its seed's digest.
+
+    What is rebuilt from shares is held against it: a share that was altered by a little gives a
+    secret that looks like one.
+    """
 
     cipher: Hex32
     mask: Hex32
+    seed: Hex32
 
 
 def public(secret: Hex32) -> Hex32:
     """Return the public half of an X25519 key."""
     key = X25519PrivateKey.from_private_bytes(bytes.fromhex(secret))
     return key.public_key().public_bytes_raw().hex()
+
+
+def commitment(seed: Hex32, context: bytes) -> Hex32:
+    """Return the digest that commits a site to its seed, and tells nothing of it."""
+    content = b"consilium masking 1 seed" + context + bytes.fromhex(seed)
+    return hashlib.sha256(content).hexdigest()
 
 
 def self_seed(seed: Hex32, context: bytes) -> bytes:

@@ -2,8 +2,9 @@
 
 * Shamir 1979, doi:10.1145/359168.359176. A share is a polynomial's value at a site's number, from
   1; fewer than `threshold` shares are independent of the secret.
-* The field is larger than any secret by 265 bits: shares that do not belong together give, but for
-  a chance of 2^-265, no secret at all, and are refused.
+* Shares that do not belong together mostly give something that is no secret, and are refused; one
+  that was altered by a little may give another secret, so the caller holds it against what the
+  owner showed of it.
 """
 
 import secrets

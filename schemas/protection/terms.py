@@ -1,0 +1,81 @@
+"""The terms of one attempt: what both sides hold each other to, from the plan and never a message.
+
+* Sites, their numbers, threshold, least survivors and ring follow from the plan alone; a node adds
+  its own policy's least number of survivors.
+"""
+
+from dataclasses import dataclass
+
+from schemas.names import SiteName
+from schemas.plan import TrainingPlan
+from schemas.protection.fixed_point import Ring, ring_for
+from schemas.protection.messages import Context
+from schemas.protection.settings import LEAST_SURVIVORS, Open, least_survivors, threshold
+from schemas.update import RESOLUTION_BITS
+
+LARGEST_COUNT = 2 ** (RESOLUTION_BITS + 30)
+"""A billion patients in one bin, as good as any figure that cannot be meant."""
+
+COUNTS = Ring(bits=64, fraction_bits=0, bound=float(LARGEST_COUNT))
+"""The ring of histograms: 2^13 sites of the largest counts still do not wrap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an attempt needs, and what it is about."""
+
+    context: Context
+    sites: tuple[SiteName, ...]
+    """All that the plan asks, in name order: a site's number is its place, from 1."""
+    threshold: int
+    """Shares that give a secret back, and agreements that an unmasking needs."""
+    least: int
+    """Fewest sites that may be summed."""
+    ring: Ring
+
+    @property
+    def bound_bytes(self) -> bytes:
+        """The context's bytes, which enter every key."""
+        return self.context.canonical()
+
+    def number(self, site: SiteName) -> int:
+        """Return a site's number; ValueError for one that the plan does not ask."""
+        return self.sites.index(site) + 1
+
+    def adds(self, site: SiteName, other: SiteName) -> bool:
+        """Say whether a site adds the mask that it shares with another, which then takes it off."""
+        return self.number(site) < self.number(other)
+
+
+def terms_of(plan: TrainingPlan, context: Context, *, least: int = LEAST_SURVIVORS) -> Terms:
+    """Return an attempt's terms; `least` is a node's own least number of survivors.
+
+    Raises:
+        ValueError: the plan masks nothing of this purpose.
+    """
+    if context.purpose == "train":
+        if isinstance(plan.protection, Open) or plan.update_gate.max_norm is None:
+            message = "the plan does not mask its updates"
+            raise ValueError(message)
+        sites, quorum = plan.trainers, plan.participation.quorum
+        bound, fraction_bits = plan.update_gate.max_norm, plan.protection.fraction_bits
+        ring = ring_for(bound, fraction_bits, sites=len(sites))
+    else:
+        if plan.evaluation.protection != "masked":
+            message = "the plan does not mask its histograms"
+            raise ValueError(message)
+        sites, quorum = tuple(sorted(one.site for one in plan.sites)), 1
+        ring = COUNTS
+    return Terms(
+        context=context,
+        sites=sites,
+        threshold=threshold(len(sites)),
+        least=max(least_survivors(len(sites)), quorum, least),
+        ring=ring,
+    )
+
+
+def share_of(plan: TrainingPlan, *sites: SiteName) -> float:
+    """Return the share of all trainers' weight that these sites have: what they encode with."""
+    whole = sum(one.weight for one in plan.sites if one.role == "trainer")
+    return sum(one.weight for one in plan.sites if one.site in sites) / whole
