@@ -6,8 +6,6 @@
   log is not the one known, is left out, and a fork is recorded as an incident.
 * A reply that fails a check is quarantined, named and recorded; the others go on.
 * A reply is bound to federation, run, plan, round and request; a site answers a request once.
-* A request is on disk before it is sent, and a resumed round sends its very bytes: it returns each
-  site's newest journal head of that time.
 * The journal head of an update or evaluation is kept before anything is made of it. That of a
   refusal is not: nothing was released, and a copied home that refuses must not lock out the other.
 """
@@ -15,22 +13,20 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from aggregator.aggregation.spool import Spool
-from aggregator.aggregation.variates import variate_rounds
 from aggregator.audit.evaluations import keep_evaluation
 from aggregator.audit.exchange import show, taken
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.gates.update_gate import (
-    faults_alone,
     faults_of_binding,
     faults_of_evaluation,
+    weighed,
 )
 from aggregator.heads import signed_by
-from aggregator.run_state import RunState, SiteHistogram
+from aggregator.run_state import Arrived, SiteHistogram
 from schemas.audit.events import (
     Facts,
     Quarantined,
@@ -42,8 +38,7 @@ from schemas.audit.events import (
 from schemas.audit.exchange import Shown
 from schemas.enrolment import Member, Roster
 from schemas.errors import EnvelopeRefused, JournalDamaged
-from schemas.files import write_durably
-from schemas.names import Digest, SiteName, digest_of
+from schemas.names import SiteName, digest_of
 from schemas.plan import TrainingPlan
 from schemas.update import (
     Acknowledgement,
@@ -58,8 +53,6 @@ from schemas.update import (
 from schemas.wire.envelope import opened, signed
 from schemas.wire.layout import Layout
 from schemas.wire.packet import Packet
-
-R = TypeVar("R", TrainRequest, EvaluateRequest)
 
 _PURPOSES: Mapping[type[Request], Literal["train", "evaluate", "close"]] = {
     TrainRequest: "train",
@@ -90,70 +83,29 @@ class _Came:
     shown: Shown
 
 
-def train_request(federation: Federation, plan: TrainingPlan, state: RunState) -> TrainRequest:
-    """Make a round's train request, once; the same state has the same bytes ever after."""
-    return _once(
-        federation,
-        TrainRequest(
-            **_binding(federation, state, "train"),
-            participants=plan.trainers,
-            arrays=state.server.iterate,
-            issued=state.issued,
-            control=state.server.control,
-            variates=variate_rounds(plan, state),
-        ),
-    )
+def collect_updates(
+    asking: Asking, spool: Spool, *, body: bytes, before: Sequence[Arrived]
+) -> tuple[Arrived, ...]:
+    """Ask for updates, spool the usable ones, and return all that are spooled, in site order.
 
-
-def evaluate_request(
-    federation: Federation, plan: TrainingPlan, state: RunState, *, candidate: Digest
-) -> EvaluateRequest:
-    """Make a judged round's evaluate request, once, like a train request."""
-    return _once(
-        federation,
-        EvaluateRequest(
-            **_binding(federation, state, "evaluate"),
-            participants=tuple(sorted(one.site for one in plan.sites)),
-            arrays=candidate,
-            issued=state.issued,
-        ),
-    )
-
-
-def close_request(federation: Federation, plan: TrainingPlan, state: RunState) -> CloseRequest:
-    """Make the request that ends a run."""
-    heads = federation.heads.of(federation.roster())
-    participants = tuple(sorted(one.site for one in plan.sites))
-    return CloseRequest(
-        **_binding(federation, state, "close"),
-        participants=participants,
-        arrays=digest_of(b""),
-        issued=federation.clock(),
-        heads={site: heads[site] for site in participants if site in heads},
-    )
-
-
-def collect_updates(asking: Asking, spool: Spool, *, body: bytes) -> None:
-    """Ask for updates and spool the usable ones; sites spooled already are not asked again.
-
-    One update is written while the next one comes in.
+    Sites that came `before` are not asked again. One update is written while the next one comes in.
     """
-    spooled = spool.sites()
-    missing = [site for site in asking.request.participants if site not in spooled]
-    if not missing:
-        return
+    arrived = {one.site: one for one in before}
+    missing = [site for site in asking.request.participants if site not in arrived]
     with ThreadPoolExecutor(1) as writer:
         written: Future[None] | None = None
-        for came in _replies(asking, missing, body):
+        for came in _replies(asking, missing, body) if missing else ():
             found = _checked(asking, came, Update)
             if written is not None:
                 written.result()
                 written = None
-            if isinstance(found, Update):
+            if isinstance(found, Update) and (one := _arrived(asking, found, came.packet.body)):
+                arrived[came.site] = one
                 envelope, delta = came.packet.envelope, came.packet.body
                 written = writer.submit(spool.put, came.site, found, envelope, delta)
         if written is not None:
             written.result()
+    return tuple(arrived[site] for site in sorted(arrived))
 
 
 def collect_histograms(asking: Asking, *, body: bytes) -> tuple[SiteHistogram, ...]:
@@ -161,7 +113,7 @@ def collect_histograms(asking: Asking, *, body: bytes) -> tuple[SiteHistogram, .
     histograms: dict[SiteName, SiteHistogram] = {}
     for came in _replies(asking, asking.request.participants, body):
         found = _checked(asking, came, Evaluation)
-        if isinstance(found, Evaluation):
+        if isinstance(found, Evaluation) and _is_usable(asking, found):
             keep_evaluation(asking.federation.home, found, came.packet.envelope)
             histograms[came.site] = SiteHistogram(site=came.site, histogram=found.histogram)
     return tuple(histograms[site] for site in sorted(histograms))
@@ -199,7 +151,7 @@ def _replies(asking: Asking, sites: Sequence[SiteName], body: bytes) -> Iterator
 def _checked(
     asking: Asking, came: _Came, kind: type[Update] | type[Evaluation] | type[Acknowledgement]
 ) -> Update | Evaluation | None:
-    """Return a reply that passes every check on itself; None after a recorded refusal or fault."""
+    """Return what came for this request; None where nothing but a recorded fact is left of it."""
     site, reply = came.site, came.packet
     try:
         found = _attributed(asking, site, reply, kind)
@@ -222,13 +174,23 @@ def _checked(
     if log.fault is not None:
         _quarantine(asking, site, "log", log.fault)
         return None
-    if isinstance(found, Update):
-        faults = faults_alone(found, reply.body, plan=asking.plan, layout=asking.layout)
-    else:
-        faults = faults_of_evaluation(found, plan=asking.plan)
-    for fault in faults[:1]:
-        _quarantine(asking, site, fault.check, fault.reason)
-    return None if faults else found
+    return found
+
+
+def _arrived(asking: Asking, found: Update, delta: bytes) -> Arrived | None:
+    """Return what the round needs of an update; None after a recorded fault."""
+    weight = weighed(found, delta, plan=asking.plan, layout=asking.layout)
+    for fault in weight.faults:
+        _quarantine(asking, found.site, fault.check, fault.reason)
+        return None
+    return Arrived(site=found.site, arrays=found.arrays, norm=weight.norm)
+
+
+def _is_usable(asking: Asking, found: Evaluation) -> bool:
+    for fault in faults_of_evaluation(found, plan=asking.plan):
+        _quarantine(asking, found.site, fault.check, fault.reason)
+        return False
+    return True
 
 
 def _attributed(
@@ -301,35 +263,6 @@ def _note(asking: Asking, *facts: Facts) -> None:
 
 def _place(request: Request) -> dict[str, Any]:
     return {"run": request.run, "round": request.round}
-
-
-def _binding(federation: Federation, state: RunState, purpose: str) -> dict[str, Any]:
-    return {
-        "federation": federation.config.federation,
-        "run": state.run,
-        "plan": state.plan,
-        "round": state.round,
-        "request": f"{state.run}.{state.round}.{purpose}",
-    }
-
-
-def _once(federation: Federation, request: R) -> R:
-    """Return the stored request if it is this one; else add the sites' heads, and store it."""
-    path = _path(federation, request)
-    if path.exists():
-        stored = type(request).from_canonical(path.read_bytes())
-        if stored.model_copy(update={"heads": {}}) == request:
-            return stored
-    heads = federation.heads.of(federation.roster())
-    returned = {site: heads[site] for site in request.participants if site in heads}
-    whole = request.model_copy(update={"heads": returned})
-    write_durably(path, whole.canonical())
-    return whole
-
-
-def _path(federation: Federation, request: Request) -> Path:
-    folder = federation.home.runs / request.run / "requests"
-    return folder / f"{request.round:06d}-{request.request.rpartition('.')[2]}.json"
 
 
 def _foreign(found: str) -> EnvelopeRefused:

@@ -25,7 +25,7 @@ def taken_up(run: Run, state: RunState) -> RunState:
     sources = {one.site for one in state.sources}
     if state.phase == "opened" or (state.phase == "screened" and sources <= whole):
         return state
-    again = state.model_copy(update={"phase": "opened", "sources": ()})
+    again = state.model_copy(update={"phase": "opened", "arrived": (), "sources": ()})
     return moved(run, state, again)
 
 

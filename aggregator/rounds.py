@@ -22,18 +22,14 @@ from aggregator.aggregation.optimizers import ServerState
 from aggregator.aggregation.spool import Spool
 from aggregator.aggregation.variates import counted, step_of
 from aggregator.checkpoints.store import written
-from aggregator.collection import (
-    Asking,
-    collect_histograms,
-    collect_updates,
-    evaluate_request,
-    train_request,
-)
+from aggregator.collection import Asking, collect_histograms, collect_updates
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.gates.comparison import faults_together
 from aggregator.gates.model_gate import judged
-from aggregator.run_state import AcceptedModel, Phase, RunState, StateFile
+from aggregator.gates.update_gate import norm_of
+from aggregator.requests import evaluate_request, train_request
+from aggregator.run_state import AcceptedModel, Arrived, Phase, RunState, StateFile
 from aggregator.vectors import Vectors
 from schemas.audit.events import CheckpointStored, Facts, Quarantined, RoundMoved, VerdictGiven
 from schemas.checkpoint import CheckpointManifest, Source
@@ -143,6 +139,7 @@ def _open_next(run: Run, state: RunState) -> RunState:
             "round": state.round if again else state.round + 1,
             "phase": "opened",
             "issued": state.issued if again else run.federation.clock(),
+            "arrived": (),
             "sources": (),
             "candidate": None,
             "histograms": (),
@@ -158,14 +155,21 @@ def _collect(run: Run, state: RunState) -> RunState:
     body = run.vectors.content(state.server.iterate)
     if state.server.control is not None:
         body += run.vectors.content(state.server.control)
-    collect_updates(asking(run, request), spool, body=body)
-    return state.model_copy(update={"phase": "collected"})
+    before = [_arrived(run, spool, site) for site in spool.sites()]
+    arrived = collect_updates(asking(run, request), spool, body=body, before=before)
+    return state.model_copy(update={"phase": "collected", "arrived": arrived})
+
+
+def _arrived(run: Run, spool: Spool, site: SiteName) -> Arrived:
+    """Return what a round needs of an update that was spooled before a crash."""
+    norm = norm_of(spool.body(site), run.layout)
+    return Arrived(site=site, arrays=spooled(run, spool, site).arrays, norm=norm)
 
 
 def _screen(run: Run, state: RunState) -> RunState:
     """Hold the spooled updates against each other; leave out the faulty, or abandon the round."""
-    spool = run.spool
-    faults = faults_together(spool, run.plan.update_gate)
+    norms = {one.site: one.norm for one in state.arrived}
+    faults = faults_together(run.spool, norms, run.plan.update_gate)
     for site, fault in sorted(faults.items()):
         run.note(
             Quarantined(
@@ -173,9 +177,9 @@ def _screen(run: Run, state: RunState) -> RunState:
             )
         )
     sources = tuple(
-        Source(site=site, update=spooled(run, spool, site).arrays, weight=declared.weight)
-        for site in spool.sites()
-        if site not in faults and (declared := run.plan.site(site)) is not None
+        Source(site=one.site, update=one.arrays, weight=declared.weight)
+        for one in state.arrived
+        if one.site not in faults and (declared := run.plan.site(one.site)) is not None
     )
     if len(sources) < run.plan.participation.quorum:
         return state.model_copy(update={"phase": "abandoned", "sources": sources})

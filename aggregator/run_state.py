@@ -38,6 +38,15 @@ class SiteHistogram(Record):
     histogram: Histogram
 
 
+class Arrived(Record):
+    """A spooled update that passed every check on itself."""
+
+    site: SiteName
+    arrays: Digest
+    norm: float = Field(gt=0)
+    """L2 norm of the delta."""
+
+
 class ServerArrays(Record):
     """The server optimizer's arrays by digest: what the next round starts from."""
 
@@ -79,6 +88,8 @@ class RunState(Record):
     parent: Digest
     """The last model of the lineage: the last candidate, or the accepted one after a roll back."""
     accepted: AcceptedModel
+    arrived: tuple[Arrived, ...] = ()
+    """This round's spooled updates in site order, once they are collected."""
     sources: tuple[Source, ...] = ()
     """This round's usable updates, after screening."""
     candidate: Digest | None = None

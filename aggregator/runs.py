@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aggregator.checkpoints.registry import Run as RunEntry
-from aggregator.collection import close, close_request
+from aggregator.collection import close
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.recovery import taken_up
+from aggregator.requests import close_request
 from aggregator.rounds import Run, asking, conducted, is_over
 from aggregator.run_state import AcceptedModel, RunState, ServerArrays, StateFile
 from aggregator.vectors import Vectors

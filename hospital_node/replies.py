@@ -82,7 +82,7 @@ class Replies:
     def store(self, slot: Slot, request: bytes, reply: Packet) -> None:
         """Put a reply on disk."""
         head = StoredReply(request=digest_of(request), envelope_size=len(reply.envelope))
-        write_durably(self._path(slot), head.canonical() + b"\n" + reply.envelope + reply.body)
+        write_durably(self._path(slot), head.canonical(), b"\n", reply.envelope, reply.body)
 
     def last_round(self, run: Name, purpose: Purpose) -> int:
         """Return the highest round of a run that was answered; 0 when none was."""

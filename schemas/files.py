@@ -24,17 +24,17 @@ _LOCK, _MAKING = ".lock", ".making"
 _LARGE_BYTES = 2**20
 
 
-def write_durably(path: Path, content: bytes | memoryview, *, mode: int = 0o644) -> None:
+def write_durably(path: Path, *parts: bytes | memoryview, mode: int = 0o644) -> None:
     """Replace a file by these bytes; after a crash it holds the old or the new ones, whole."""
     make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.writelines(parts)
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-            if len(content) >= _LARGE_BYTES:
+            if file.tell() >= _LARGE_BYTES:
                 _let_go(file.fileno())
         Path(temporary).replace(path)
     except BaseException:

@@ -56,10 +56,9 @@ def weighted_mean(spool: Spool, weights: Mapping[SiteName, float], *, chunk: int
     for start in range(0, spool.size, chunk):
         stop = min(start + chunk, spool.size)
         total = np.zeros(stop - start, dtype=np.float64)
-        scaled = np.empty_like(total)
         for site, share in shares.items():
-            np.multiply(spool.part(site, start, stop), share, out=scaled, dtype=np.float64)
-            np.add(total, scaled, out=total)
+            part = spool.part(site, start, stop)
+            np.add(total, part if share == 1 else part * np.float64(share), out=total)
         np.divide(total, total_weight, out=total)
         mean[start:stop] = total
     return mean

@@ -177,11 +177,16 @@ def blended(first: Vector, second: Vector, keep: float, take: float) -> Vector:
     result = np.empty(first.shape, dtype=np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         for part in _parts(first.size):
-            total = np.multiply(first[part], keep, dtype=np.float64)
-            total += np.multiply(second[part], take, dtype=np.float64)
-            result[part] = total
+            result[part] = np.add(
+                _scaled(first[part], keep), _scaled(second[part], take), dtype=np.float64
+            )
     _refuse_infinite(result)
     return result
+
+
+def _scaled(vector: Vector, factor: float) -> Vector | _Doubles:
+    """Multiply in float64; a factor of 1 changes no bit, and costs nothing."""
+    return vector if factor == 1 else np.multiply(vector, factor, dtype=np.float64)
 
 
 def _parts(size: int) -> list[slice]:

@@ -6,7 +6,6 @@
 * Values are read in chunks, in site order and in float64.
 """
 
-import math
 import statistics
 from collections.abc import Mapping
 
@@ -22,27 +21,19 @@ LEAST_TO_COMPARE = 3
 _CHUNK = 2**17
 
 
-def faults_together(spool: Spool, gate: UpdateGate) -> dict[SiteName, Fault]:
+def faults_together(
+    spool: Spool, norms: Mapping[SiteName, float], gate: UpdateGate
+) -> dict[SiteName, Fault]:
     """Return the spooled updates that stand out from the others, with the reason.
 
     The median of the lengths and the mean of the directions hold while fewer than half of the sites
     collude.
     """
-    norms = {site: _norm(spool, site) for site in spool.sites()}
     faults = too_long(norms, gate)
     rest = {site: norm for site, norm in norms.items() if site not in faults}
     if gate.least_cosine > -1 and _long_ones(rest, gate.opposed_norm_ratio):
         faults |= opposed(mean_cosines(spool, rest), rest, gate)
     return faults
-
-
-def _norm(spool: Spool, site: SiteName) -> float:
-    """Return a spooled delta's L2 norm, read in parts: a map of the file costs a fault a page."""
-    squared = 0.0
-    for start in range(0, spool.size, _CHUNK):
-        part = spool.part(site, start, min(start + _CHUNK, spool.size))
-        squared += float(np.square(part, dtype=np.float64).sum())
-    return math.sqrt(squared)
 
 
 def too_long(norms: Mapping[SiteName, float], gate: UpdateGate) -> dict[SiteName, Fault]:

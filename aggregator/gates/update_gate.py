@@ -39,12 +39,20 @@ class Fault:
     reason: str
 
 
-def faults_alone(
-    update: Update, body: bytes | memoryview, *, plan: TrainingPlan, layout: Layout
-) -> tuple[Fault, ...]:
-    """Return what is wrong with one update by itself.
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """An update's L2 norm, and what is wrong with it by itself."""
 
-    Privacy statement, layout, finiteness, norm.
+    norm: float
+    faults: tuple[Fault, ...]
+
+
+def weighed(
+    update: Update, body: bytes | memoryview, *, plan: TrainingPlan, layout: Layout
+) -> Weighed:
+    """Hold one update against plan and layout: privacy statement, layout, finiteness, norm.
+
+    The norm of an update that is not of the layout is not a number.
     """
     event = plan.train_event()
     max_norm = plan.privacy.max_norm if isinstance(plan.privacy, PatientPrivacy) else None
@@ -52,19 +60,22 @@ def faults_alone(
     try:
         norm = norm_of(body, layout)
     except ArraysRefused as error:
-        return (*faults, Fault("layout", error.message))
+        return Weighed(math.nan, (*faults, Fault("layout", error.message)))
+    return Weighed(norm, (*faults, *_of_norm(norm, plan.update_gate.max_norm or LARGEST_NORM)))
+
+
+def _of_norm(norm: float, allowed: float) -> tuple[Fault, ...]:
     if not math.isfinite(norm):
-        return (*faults, Fault("finite", "update refused: it holds values that are not finite"))
+        return (Fault("finite", "update refused: it holds values that are not finite"),)
     if norm == 0:
-        return (*faults, Fault("zero", "update refused: all its values are zero"))
-    allowed = plan.update_gate.max_norm or LARGEST_NORM
-    if norm > allowed:
-        reason = (
-            f"update refused: its L2 norm is up to {next_power(norm):.0e}, "
-            f"at most {allowed:g} is allowed"
-        )
-        return (*faults, Fault("norm", reason))
-    return faults
+        return (Fault("zero", "update refused: all its values are zero"),)
+    if norm <= allowed:
+        return ()
+    reason = (
+        f"update refused: its L2 norm is up to {next_power(norm):.0e}, "
+        f"at most {allowed:g} is allowed"
+    )
+    return (Fault("norm", reason),)
 
 
 def faults_of_binding(found: Binding, asked: Binding) -> tuple[Fault, ...]:

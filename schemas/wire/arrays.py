@@ -49,14 +49,15 @@ def encoded(arrays: Arrays, layout: Layout) -> bytes:
     """
     if sorted(arrays) != [one.name for one in layout]:
         raise _refused("names differ from the layout")
-    parts = [header(layout)]
+    parts: list[bytes | memoryview] = [header(layout)]
     for one in layout:
         array = arrays[one.name]
         if array.shape != one.shape or array.dtype != np.float32:
             raise _refused(f"{one.name} differs from the layout in shape or dtype")
         if not np.isfinite(array).all():
             raise _refused(f"{one.name} holds values that are not finite")
-        parts.append(np.ascontiguousarray(array, dtype="<f4").tobytes())
+        # Flat: an array without a dimension, or without a value, has no bytes of its own to view.
+        parts.append(np.ascontiguousarray(array, dtype="<f4").reshape(-1).view(np.uint8).data)
     return b"".join(parts)
 
 

@@ -42,7 +42,8 @@ class Packet:
 def joined(packet: Packet) -> bytes:
     """Return an open packet as one piece of bytes, ready to be sealed."""
     parts = (packet.envelope, packet.audit)
-    return b"".join(len(one).to_bytes(8, "big") + one for one in parts) + packet.body
+    framed = (piece for one in parts for piece in (len(one).to_bytes(8, "big"), one))
+    return b"".join((*framed, packet.body))
 
 
 def parted(content: bytes) -> Packet:

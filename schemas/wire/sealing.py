@@ -26,7 +26,8 @@ from schemas.names import Digest, Name, SiteName
 SealingKey: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """The 32 bytes of an X25519 public key (RFC 7748), in hexadecimal."""
 
-CHUNK_BYTES = 2**20
+CHUNK_BYTES = 2**24
+"""Of what is sealed at a time: most replies are one chunk, and are not copied together again."""
 _TAG_BYTES = 16
 _PURPOSE = b"consilium sealed reply 1"
 

@@ -1,5 +1,6 @@
 """A round's updates held against each other."""
 
+import math
 import tempfile
 from pathlib import Path
 
@@ -29,10 +30,15 @@ def honest(sites: int, *, seed: int = 0, shared: float = 1.0) -> dict[str, Vecto
     }
 
 
+def norms(deltas: dict[str, Vector]) -> dict[str, float]:
+    return {site: math.sqrt(np.square(one, dtype=np.float64).sum()) for site, one in deltas.items()}
+
+
 def faults(deltas: dict[str, Vector], gate: UpdateGate = GATE) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         spool = filled(Spool(Path(folder), flat_layout(SIZE)), deltas)
-        return {site: fault.check for site, fault in faults_together(spool, gate).items()}
+        found = faults_together(spool, norms(deltas), gate)
+        return {site: fault.check for site, fault in found.items()}
 
 
 def test_an_update_far_longer_than_the_median_is_named() -> None:
@@ -135,7 +141,7 @@ def test_the_reason_says_a_cosine_and_no_value() -> None:
     deltas["S1"] = np.float32(-7) * deltas["S1"]
     with tempfile.TemporaryDirectory() as folder:
         spool = filled(Spool(Path(folder), flat_layout(SIZE)), deltas)
-        (fault,) = faults_together(spool, GATE).values()
+        (fault,) = faults_together(spool, norms(deltas), GATE).values()
     assert fault.reason == (
         "update refused: its mean cosine with the 3 others is -0.5, under -0.25, "
         "and it is longer than 5 times their median, which is allowed then"

@@ -5,9 +5,9 @@ import pytest
 
 from aggregator.gates.update_gate import (
     Fault,
-    faults_alone,
     faults_of_evaluation,
     norm_of,
+    weighed,
 )
 from schemas.plan import TrainingPlan
 from schemas.privacy import PrivacyStatement, SampledGaussian, Spend
@@ -34,7 +34,7 @@ BOUNDED = plan(update_gate={"max_norm": 2.0})
 
 
 def alone(content: bytes, of: TrainingPlan = OPEN) -> tuple[Fault, ...]:
-    return faults_alone(update("A", content), content, plan=of, layout=LAYOUT)
+    return weighed(update("A", content), content, plan=of, layout=LAYOUT).faults
 
 
 def with_one(value: float) -> bytes:
@@ -119,7 +119,7 @@ def test_the_norm_is_the_obvious_one_over_many_parts() -> None:
 def test_a_statement_that_equals_the_plan_has_no_fault() -> None:
     content = body(DELTA)
     stated = update("A", content, statement(CLOSED))
-    assert faults_alone(stated, content, plan=CLOSED, layout=LAYOUT) == ()
+    assert weighed(stated, content, plan=CLOSED, layout=LAYOUT).faults == ()
 
 
 OTHER_EVENT = SampledGaussian(sampling_rate=0.5, noise_multiplier=2.0, steps=1)
@@ -151,14 +151,14 @@ def test_a_statement_that_differs_from_the_plan_is_refused(
     of: TrainingPlan, stated: PrivacyStatement | None, reason: str
 ) -> None:
     content = body(DELTA)
-    (fault,) = faults_alone(update("A", content, stated), content, plan=of, layout=LAYOUT)
+    (fault,) = weighed(update("A", content, stated), content, plan=of, layout=LAYOUT).faults
     assert fault.check == "privacy"
     assert reason in fault.reason
 
 
 def test_every_fault_of_an_update_is_listed() -> None:
     content = with_one(math.nan)
-    found = faults_alone(update("A", content), content, plan=CLOSED, layout=LAYOUT)
+    found = weighed(update("A", content), content, plan=CLOSED, layout=LAYOUT).faults
     assert [one.check for one in found] == ["privacy", "finite"]
 
 
