@@ -28,7 +28,7 @@ from schemas.audit.events import (
     ReplyMissing,
     VerdictGiven,
 )
-from schemas.audit.journal import read_facts
+from schemas.audit.lines import read_facts
 from schemas.checkpoint import CheckpointManifest
 from schemas.contract import DataContract
 from schemas.enrolment import Member

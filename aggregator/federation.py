@@ -25,7 +25,8 @@ from aggregator.config import (
 )
 from aggregator.heads import Heads
 from schemas.audit.events import Enrolled, Facts, HomeMade, Revoked, SoftwareStarted
-from schemas.audit.journal import Journal, naming_versions, refuse_empty
+from schemas.audit.journal import Journal, refuse_empty
+from schemas.audit.lines import naming_versions
 from schemas.enrolment import Member, Revocation, Roster
 from schemas.errors import EnvelopeRefused, HomeRefused
 from schemas.files import make_whole, owned, write_durably

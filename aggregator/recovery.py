@@ -8,7 +8,7 @@
 from aggregator.rounds import Run, moved, spooled
 from aggregator.run_state import RunState
 from schemas.audit.events import RoundMoved
-from schemas.audit.journal import read_facts
+from schemas.audit.lines import read_facts
 from schemas.errors import CheckpointDamaged, EnvelopeRefused
 from schemas.names import SiteName, digest_of
 

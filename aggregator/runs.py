@@ -18,7 +18,7 @@ from aggregator.rounds import Run, asking, conducted, is_over
 from aggregator.run_state import AcceptedModel, RunState, ServerArrays, StateFile
 from aggregator.vectors import Vectors
 from schemas.audit.events import Facts, RunClosed, RunOpened
-from schemas.audit.journal import read_facts
+from schemas.audit.lines import read_facts
 from schemas.checkpoint import CheckpointManifest
 from schemas.contract import DataContract
 from schemas.errors import FederationError, InputRefused

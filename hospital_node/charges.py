@@ -13,7 +13,7 @@ from hospital_node.privacy.consistency import hold_ledger
 from hospital_node.privacy.ledger import Entry, Ledger
 from hospital_node.work import Work
 from schemas.audit.events import Facts, ReplySent, Reserved, Settled
-from schemas.audit.journal import read_facts
+from schemas.audit.lines import read_facts
 from schemas.errors import EnvelopeRefused, PolicyRefused
 from schemas.plan import PatientPrivacy
 from schemas.privacy import PrivacyStatement

@@ -16,7 +16,7 @@ from hospital_node.privacy.consistency import hold_ledger
 from hospital_node.privacy.discrete_gaussian import discrete_gaussian
 from hospital_node.privacy.ledger import Entry, Ledger
 from schemas.audit.events import ConformanceReported, ReplySent, Reserved, Settled
-from schemas.audit.journal import read_facts
+from schemas.audit.lines import read_facts
 from schemas.conformance import ConformanceCode, ConformanceReport, DeclaredCount, NoisedCount
 from schemas.contract import DataContract, Declared, Disclosure, Noised
 from schemas.errors import CohortRefused, InputRefused

@@ -23,7 +23,8 @@ from hospital_node.config import (
 from hospital_node.policy import DEFAULT_POLICY
 from hospital_node.privacy import ledger
 from schemas.audit.events import HomeMade, SoftwareStarted
-from schemas.audit.journal import Journal, naming_versions, refuse_empty
+from schemas.audit.journal import Journal, refuse_empty
+from schemas.audit.lines import naming_versions
 from schemas.enrolment import Roster
 from schemas.errors import EnvelopeRefused, HomeRefused
 from schemas.files import make_whole, owned, write_durably

@@ -38,7 +38,7 @@ from hospital_node.refusals import refusal
 from hospital_node.replies import Purpose, Replies, Slot
 from hospital_node.work import Work, evaluated, prepared, trained
 from schemas.audit.events import ReplySent, RequestReceived, Settled
-from schemas.audit.journal import read_facts
+from schemas.audit.lines import read_facts
 from schemas.errors import (
     EnvelopeRefused,
     FederationError,

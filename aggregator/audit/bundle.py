@@ -15,7 +15,7 @@ from aggregator.audit.witness import Witnesses
 from aggregator.checkpoints.store import CheckpointStore
 from aggregator.config import AggregatorHome, load_config, load_root
 from schemas.audit.events import CheckpointStored
-from schemas.audit.journal import facts_in
+from schemas.audit.lines import facts_in
 from schemas.audit.merkle import leaf_hash
 from schemas.audit.notes import claimed_head
 from schemas.audit.verification.container import packed

@@ -20,6 +20,7 @@ from aggregator.audit.reading import (
     software,
 )
 from aggregator.audit.records import (
+    Finding,
     Release,
     Report,
     ReportFacts,
@@ -28,7 +29,7 @@ from aggregator.audit.records import (
 from schemas.audit.events import AuditEvent
 from schemas.plan import TrainingPlan
 
-__all__ = ["Report", "ReportFacts", "report"]
+__all__ = ["Report", "ReportFacts", "report", "report_of"]
 
 
 def report(
@@ -40,6 +41,13 @@ def report(
         InputRefused: the journal holds no such run.
     """
     source = reading(events, run=run)
+    return report_of(source, plan=plan, facts=facts, integrity=findings.integrity(source, facts))
+
+
+def report_of(
+    source: Reading, *, plan: TrainingPlan, facts: ReportFacts, integrity: Finding
+) -> Report:
+    """Report on a run that was read, whose journal's integrity was found."""
     rows = history.rounds(source, plan)
     judgements = history.judgements(source, plan)
     accepted = history.accepted_model(source, plan)
@@ -48,7 +56,7 @@ def report(
     closed = source.closed
     return Report(
         facts=facts,
-        run=run,
+        run=source.run,
         plan=plan,
         plan_digest=plan.digest,
         opened=source.opened[0][0].time,
@@ -56,7 +64,7 @@ def report(
         ending=closed[1].reason if closed else "",
         events=len(source.journal),
         findings=(
-            findings.integrity(source, facts),
+            integrity,
             findings.privacy(source, plan, section),
             findings.contract(source, plan, facts, refusals(source)),
             findings.gate(source, plan, judgements, accepted),

@@ -18,7 +18,7 @@ from aggregator.checkpoints.store import CheckpointStore
 from aggregator.cli.options import Home, Json
 from aggregator.config import AggregatorHome, load_config
 from schemas.audit.events import ModelDelivered, VerdictGiven
-from schemas.audit.journal import read_facts
+from schemas.audit.lines import read_facts
 from schemas.command_line import say_json
 from schemas.errors import InputRefused
 from schemas.gate import Verdict

@@ -13,7 +13,7 @@ from datetime import datetime
 from hospital_node.node import Node
 from schemas.audit.events import ForkSeen, HeadCosigned, ReplySent
 from schemas.audit.exchange import MOST_EVENTS, Shared, Shown
-from schemas.audit.journal import facts_in
+from schemas.audit.lines import facts_in
 from schemas.audit.merkle import is_consistent
 from schemas.audit.notes import (
     TreeHead,

@@ -27,7 +27,7 @@ from hospital_node.privacy.ledger import Entry, Ledger, Row, standing
 from hospital_node.privacy.uncharged import said, uncharged
 from schemas import accounting
 from schemas.audit.events import ReplySent, Reserved, Settled
-from schemas.audit.journal import read_facts
+from schemas.audit.lines import read_facts
 from schemas.command_line import say_json
 from schemas.contract import DataContract
 from schemas.errors import InputRefused, InvalidRecord

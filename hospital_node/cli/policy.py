@@ -20,7 +20,7 @@ from hospital_node.privacy.forecast import Forecast, forecast
 from hospital_node.privacy.ledger import Ledger
 from hospital_node.privacy.uncharged import said, uncharged
 from schemas.audit.events import LimitSet, PlanApproved, ReplySent, Reserved
-from schemas.audit.journal import read_facts
+from schemas.audit.lines import read_facts
 from schemas.command_line import say_json
 from schemas.errors import BudgetExceeded, InputRefused
 from schemas.plan import PatientPrivacy, TrainingPlan

@@ -11,31 +11,26 @@
 * One writer: the owner of the home directory.
 """
 
-import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from functools import lru_cache
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from schemas.audit.events import AuditEvent, Facts
+from schemas.audit.lines import EVENTS, damaged, read_events, whole_lines
 from schemas.audit.merkle import Frontier, consistency_proof, grown, leaf_hash, root_over
 from schemas.audit.nodes import Nodes, completed, frontier_at
 from schemas.audit.notes import TreeHead, signed_head, verified_head
 from schemas.base import Record
-from schemas.errors import InvalidRecord, JournalDamaged, OtherVersion
+from schemas.errors import JournalDamaged
 from schemas.files import make_folder, write_durably
 from schemas.names import Moment, PublicKey
 from schemas.wire.keys import SigningKey
 
-_EVENTS, _HEAD, _PRIVATE, _TREE = "events.jsonl", "head", "private", "tree"
-_REMEMBERED = 2**15
-"""Lines whose facts a process keeps: some 10 000 requests, at a kilobyte each."""
-_VERSION_CHARACTERS = 40
+_HEAD, _PRIVATE, _TREE = "head", "private", "tree"
 _READ_WHOLE_BYTES = 8 * 2**20
 _BATCH = 4096
 
@@ -58,7 +53,7 @@ class Journal:
         self._nodes = Nodes(folder / _TREE)
         head = _stored_head(folder, origin=origin, key=key.public)
         self._frontier, self._end = _recovered(folder, head, self._nodes)
-        self._file = (folder / _EVENTS).open("ab", buffering=0)
+        self._file = (folder / EVENTS).open("ab", buffering=0)
         self._file.truncate(self._end)
         if not (folder / _HEAD).exists():
             self.seal()
@@ -133,7 +128,7 @@ class Journal:
         start, end = self._from_nodes(
             lambda: (self._nodes.end(first), self._nodes.end(first + count))
         )
-        with (self._folder / _EVENTS).open("rb") as file:
+        with (self._folder / EVENTS).open("rb") as file:
             file.seek(start)
             return file.read(end - start).split(b"\n")[:-1]
 
@@ -142,7 +137,7 @@ class Journal:
 
         The events are read again, so this also notices a file that changed under its owner.
         """
-        frontier = grown(islice(_whole_lines(self._folder), size))
+        frontier = grown(islice(whole_lines(self._folder), size))
         return frontier.root() if frontier.size == size else None
 
     def close(self) -> None:
@@ -158,7 +153,7 @@ class Journal:
         try:
             return read()
         except LookupError:
-            raise _damaged("stored nodes that end too early") from None
+            raise damaged("stored nodes that end too early") from None
 
     def _write(self, content: bytes) -> None:
         left = memoryview(content)
@@ -179,67 +174,6 @@ class Journal:
         return f"sha256:{name}"
 
 
-def read_events(folder: Path) -> Iterator[AuditEvent]:
-    """Read the events of a log without opening it for writing."""
-    for line in _whole_lines(folder):
-        yield _event(line)
-
-
-def read_facts(folder: Path, *kinds: type[Facts]) -> Iterator[Facts]:
-    """Read the facts of some kinds, in order; lines of other kinds are passed by unparsed."""
-    yield from facts_in(_whole_lines(folder), *kinds)
-
-
-def facts_in(lines: Iterable[bytes], *kinds: type[Facts]) -> Iterator[Facts]:
-    """Read the facts of some kinds in stored lines; those of other kinds are passed by unparsed.
-
-    A line is parsed once in a process, by its very bytes: what is read again costs little.
-    """
-    tags = [f'"kind":"{kind.model_fields["kind"].default}"'.encode() for kind in kinds]
-    for line in lines:
-        if any(tag in line for tag in tags):
-            facts = _facts_of(line)
-            if isinstance(facts, kinds):
-                yield facts
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _facts_of(line: bytes) -> Facts:
-    return _event(line).facts
-
-
-def _event(line: bytes) -> AuditEvent:
-    try:
-        return AuditEvent.from_canonical(line)
-    except InvalidRecord as error:
-        if error.is_other_version:
-            raise OtherVersion("journal") from None
-        raise _damaged("an event that is not in canonical form") from None
-
-
-@contextmanager
-def naming_versions(folder: Path) -> Iterator[None]:
-    """Add to a refusal of another version's record which versions this home was used with.
-
-    Raises:
-        OtherVersion: as it came, with the versions that the log names.
-    """
-    try:
-        yield
-    except OtherVersion as error:
-        raise OtherVersion(error.what, versions=", ".join(_versions(folder))) from error
-
-
-def _versions(folder: Path) -> list[str]:
-    """Read the versions that the log names, whatever else another version wrote into it."""
-    found = []
-    for line in _whole_lines(folder):
-        if b'"kind":"software-started"' in line:
-            with suppress(ValueError, LookupError, TypeError):
-                found.append(str(json.loads(line)["facts"]["version"])[:_VERSION_CHARACTERS])
-    return [one for one in dict.fromkeys(found) if one.isprintable()]
-
-
 def verified(folder: Path, *, origin: str, key: PublicKey) -> TreeHead:
     """Return the signed head after holding every event against it; reads only.
 
@@ -248,11 +182,11 @@ def verified(folder: Path, *, origin: str, key: PublicKey) -> TreeHead:
     """
     head = _stored_head(folder, origin=origin, key=key)
     if head is None:
-        raise _damaged("no signed tree head")
-    lines = islice(_whole_lines(folder), head.size)
+        raise damaged("no signed tree head")
+    lines = islice(whole_lines(folder), head.size)
     frontier = grown(lines)
     if (frontier.size, frontier.root()) != (head.size, head.root):
-        raise _damaged("events that differ from the signed tree head")
+        raise damaged("events that differ from the signed tree head")
     return head
 
 
@@ -274,17 +208,17 @@ def _recovered(folder: Path, head: TreeHead | None, nodes: Nodes) -> tuple[Front
 
     The nodes of what is read are stored anew.
     """
-    path = folder / _EVENTS
+    path = folder / EVENTS
     length = path.stat().st_size if path.exists() else 0
     if head is None:
         if length > 0:
-            raise _damaged("events without a signed tree head")
+            raise damaged("events without a signed tree head")
         return Frontier(), 0
     frontier, end = Frontier(), 0
     if length > _READ_WHOLE_BYTES:
         frontier, end = _from_head(head, nodes) or (frontier, end)
     found = head.size == frontier.size
-    lines = _whole_lines(folder, start=end)
+    lines = whole_lines(folder, start=end)
     while batch := list(islice(lines, _BATCH)):
         size, made, ends = frontier.size, list[bytes](), list[int]()
         for line in batch:
@@ -296,7 +230,7 @@ def _recovered(folder: Path, head: TreeHead | None, nodes: Nodes) -> tuple[Front
                 found = frontier.root() == head.root
         nodes.write(size, b"".join(made), ends)
     if not found or end > length:
-        raise _damaged("events that differ from the signed tree head")
+        raise damaged("events that differ from the signed tree head")
     return frontier, end
 
 
@@ -310,18 +244,6 @@ def _from_head(head: TreeHead, nodes: Nodes) -> tuple[Frontier, int] | None:
     return (frontier, end) if frontier.root() == head.root else None
 
 
-def _whole_lines(folder: Path, *, start: int = 0) -> Iterator[bytes]:
-    """Read the stored events without their line ends; a torn last one is left out."""
-    path = folder / _EVENTS
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        file.seek(start)
-        for line in file:
-            if line.endswith(b"\n"):
-                yield line[:-1]
-
-
 def _stored_head(folder: Path, *, origin: str, key: PublicKey) -> TreeHead | None:
     path = folder / _HEAD
     if not path.exists():
@@ -329,13 +251,5 @@ def _stored_head(folder: Path, *, origin: str, key: PublicKey) -> TreeHead | Non
     try:
         note = path.read_bytes().decode()
     except UnicodeDecodeError:
-        raise _damaged("a tree head that is no text") from None
+        raise damaged("a tree head that is no text") from None
     return verified_head(note, origin=origin, key=key)
-
-
-def _damaged(found: str) -> JournalDamaged:
-    return JournalDamaged(
-        f"journal refused: found {found}",
-        next_step="stop, keep the files as they are, and restore the journal and the ledger "
-        "together from a backup",
-    )

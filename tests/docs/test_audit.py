@@ -9,7 +9,7 @@ import typer
 import aggregator.cli
 import deployment.cli
 from schemas.audit.events import SignedOff
-from schemas.audit.journal import read_facts
+from schemas.audit.lines import read_facts
 from schemas.command_line import run
 from schemas.names import digest_of
 from tests.docs.pages import DOCS, commands

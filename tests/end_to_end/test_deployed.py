@@ -6,7 +6,7 @@ from pathlib import Path
 from hospital_node.config import NodeHome
 from hospital_node.delivery import models
 from schemas.audit.events import Facts, ModelDelivered, ReleaseDecided, ReplyReceived, Revoked
-from schemas.audit.journal import read_events
+from schemas.audit.lines import read_events
 from schemas.errors import EnvelopeRefused
 from tests.deployed import aggregate, deployed
 from tests.study import SITES

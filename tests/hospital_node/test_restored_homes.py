@@ -10,7 +10,7 @@ from aggregator.runs import conduct
 from hospital_node.config import NodeHome
 from hospital_node.privacy.ledger import Ledger
 from schemas.audit.events import Facts, RefusalReceived, RoundMoved
-from schemas.audit.journal import read_events
+from schemas.audit.lines import read_events
 from tests.study import Direct, Study, made
 
 

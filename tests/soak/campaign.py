@@ -28,7 +28,7 @@ from hospital_node.privacy.consistency import hold_ledger
 from hospital_node.privacy.ledger import Entry, Ledger
 from schemas import accounting
 from schemas.audit.events import Facts, ReplyReceived, ReplySent, Reserved, Settled
-from schemas.audit.journal import read_facts
+from schemas.audit.lines import read_facts
 from schemas.manifest import Part
 from schemas.privacy import SampledGaussian
 from tests.study import SITES, Direct, Study

@@ -36,7 +36,7 @@ from hospital_node.policy import load_policy
 from hospital_node.privacy.consistency import hold_ledger
 from hospital_node.privacy.ledger import Ledger
 from schemas.audit.events import Facts, ReplySent, Reserved, RoundMoved, Settled
-from schemas.audit.journal import read_facts
+from schemas.audit.lines import read_facts
 from schemas.errors import QuorumLost
 from schemas.update import RESOLUTION_BITS, Evaluation, Histogram, Update
 from schemas.wire.envelope import kind_of, opened, signed

@@ -16,16 +16,16 @@ import hashlib
 import json
 import sys
 import zlib
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.audit.notes import claimed_head, cosigners, site_origin, verified_head
+from schemas.audit.notes import site_origin
 from schemas.audit.verification.container import Container, NotABundle
 from schemas.audit.verification.double_entry import Entries, joined
 from schemas.audit.verification.findings import Findings
+from schemas.audit.verification.heads import EVENTS, hold_quorum, signed_heads
 from schemas.audit.verification.log import Event, Read, hold_heads, pieces, read
 from schemas.audit.verification.parties import (
     Parties,
@@ -36,10 +36,9 @@ from schemas.audit.verification.parties import (
     of_roster,
     payload_of,
 )
-from schemas.errors import JournalDamaged
 
 LIST, ROSTER, PLAN = "bundle.json", "roster.json", "plan.json"
-EVENTS, LEAVES, HEADS = "events.jsonl", "leaves", "heads"
+LEAVES = "leaves"
 
 Observer = Callable[[str, int, Event], None]
 """Given a log's origin, the index and the event."""
@@ -94,7 +93,7 @@ def opened(path: Path, policy: str | None = None) -> tuple[Bundle, Findings]:
 def verify(bundle: Bundle, findings: Findings, observe: Observer = lambda *_: None) -> None:
     """Hold the logs, their heads, cosignatures and entries; `observe` is shown every event."""
     folders = bundle.folders()
-    heads = _heads(bundle, folders, findings)
+    heads = signed_heads(bundle.container, folders, bundle.parties, findings)
     entries = {origin: Entries() for origin in folders}
     reads = dict[str, Read]()
     for origin, folder in folders.items():
@@ -117,8 +116,9 @@ def verify(bundle: Bundle, findings: Findings, observe: Observer = lambda *_: No
             findings=findings,
         )
         hold_heads(reads[origin], origin=origin, heads=heads[origin], findings=findings)
-    _hold_quorum(bundle, reads, findings)
     own = f"{bundle.federation}/aggregator"
+    hold_quorum(bundle.container, own, reads[own].size, parties=bundle.parties, findings=findings)
+    _tell_minority(bundle, own, findings)
     sites = {one.removeprefix("site/"): entries[one] for one in folders if one != own}
     names = {"": own} | {site: site_origin(site) for site in sites}
     joined(entries[own], sites, origins=names, findings=findings)
@@ -180,50 +180,6 @@ def _hold_policy(own: Parties, policy: Parties, findings: Findings) -> None:
             )
 
 
-def _heads(
-    bundle: Bundle, folders: Mapping[str, str], findings: Findings
-) -> dict[str, dict[int, set[bytes]]]:
-    """Gather every head that anybody signed, by log and size."""
-    heads: dict[str, dict[int, set[bytes]]] = {
-        origin: defaultdict(set) for origin in (*folders, "")
-    }
-    for place, index, note in _notes(bundle, folders):
-        claimed = claimed_head(note)
-        origin = "" if claimed is None else claimed.origin
-        key = bundle.parties.logs.get(origin)
-        try:
-            if key is None or origin not in folders:
-                raise JournalDamaged("no log of this bundle")  # noqa: TRY301 - told below
-            head = verified_head(note, origin=origin, key=key)
-        except JournalDamaged:
-            findings.fault(
-                place, index, "a head that its log did not sign", "It was changed, or invented."
-            )
-            continue
-        heads[origin][head.size].add(head.root)
-    for origin in folders:
-        if not heads[origin]:
-            findings.fault(
-                origin, 0, "no signed head is here", "Nothing says that its owner stands by it."
-            )
-    return heads
-
-
-def _notes(bundle: Bundle, folders: Mapping[str, str]) -> Iterator[tuple[str, int | None, str]]:
-    """Yield every note of the bundle with where it stands: as a file, or in an event of a log."""
-    container = bundle.container
-    for name in container.entries:
-        if f"/{HEADS}/" in name:
-            yield name, None, container.read(name).decode(errors="replace")
-    for origin, folder in folders.items():
-        for index, line in enumerate(container.lines(folder + EVENTS)):
-            if b'"kind":"head-cosigned"' in line or b'"kind":"log-received"' in line:
-                try:
-                    yield origin, index, str(json.loads(line)["facts"]["head"])
-                except (ValueError, KeyError, TypeError):
-                    continue  # told when the log is read
-
-
 def _taken(
     entries: Entries,
     index: int,
@@ -246,33 +202,7 @@ def _taken(
         findings.fault(origin, index, "an event without what its kind must hold", "It was changed.")
 
 
-def _hold_quorum(bundle: Bundle, reads: Mapping[str, Read], findings: Findings) -> None:
-    """Hold that enough witnesses cosigned, and tell what no such head covers."""
-    own = f"{bundle.federation}/aggregator"
-    covered = 0
-    for name in bundle.container.entries:
-        if not name.startswith(f"logs/aggregator/{HEADS}/"):
-            continue
-        note = bundle.container.read(name).decode(errors="replace")
-        head = claimed_head(note)
-        found = cosigners(note, bundle.parties.witnesses)
-        if head is not None and bundle.parties.is_quorum(found):
-            covered = max(covered, head.size)
-    size = reads[own].size
-    if not covered:
-        findings.fault(
-            own,
-            0,
-            "no head of this log was cosigned by enough witnesses",
-            "Only the aggregator's own word says that there is one history.",
-        )
-    elif covered < size:
-        findings.remark(
-            own,
-            covered,
-            f"events {covered} to {size - 1} came after the last head that a quorum cosigned",
-            "They rest on the aggregator's signature, and on what the sites' logs say of them.",
-        )
+def _tell_minority(bundle: Bundle, own: str, findings: Findings) -> None:
     witnesses = len(bundle.parties.witnesses)
     if bundle.parties.quorum == "all" and 2 * bundle.quorum <= witnesses:
         findings.remark(

@@ -14,7 +14,7 @@ from aggregator.runs import conduct, run_names, stored
 from deployment.cli.run import conducted
 from deployment.readiness import forecasts, rounds_done
 from schemas.audit.events import Facts, RunClosed, RunOpened
-from schemas.audit.journal import read_facts
+from schemas.audit.lines import read_facts
 from schemas.command_line import run
 from tests.study import Direct, Study, command, made
 

@@ -9,7 +9,7 @@ from pydicom.uid import MPEG2MPML, JPEGExtended12Bit, RLELossless
 from hospital_node.cli import app
 from hospital_node.config import NodeHome
 from schemas.audit.events import CohortIngested, CohortWithdrawn
-from schemas.audit.journal import read_events
+from schemas.audit.lines import read_events
 from schemas.command_line import run
 from schemas.update import Update
 from tests import study

@@ -26,7 +26,7 @@ from hospital_node.prediction import network_of
 from hospital_node.training.evaluation import scores
 from hospital_node.training.examples import examples_of
 from schemas.audit.events import ModelInstalled, ModelReceived
-from schemas.audit.journal import read_facts
+from schemas.audit.lines import read_facts
 from schemas.command_line import run
 from schemas.errors import ArraysRefused, CheckpointDamaged, EnvelopeRefused, InputRefused
 from schemas.names import digest_of

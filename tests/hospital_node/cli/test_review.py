@@ -8,7 +8,7 @@ import pytest
 from hospital_node.cli import app
 from hospital_node.config import NodeHome
 from schemas.audit.events import ImageReviewed
-from schemas.audit.journal import read_events
+from schemas.audit.lines import read_events
 from schemas.command_line import run
 from tests.hospital_node.cli.test_cohort import CONTRACT
 from tests.hospital_node.cohort.exports import image, write, write_export

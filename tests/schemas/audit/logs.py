@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from schemas.audit.events import Facts, Settled
-from schemas.audit.journal import Journal, read_events, verified
+from schemas.audit.journal import Journal, verified
+from schemas.audit.lines import read_events
 from schemas.wire.keys import SigningKey
 
 ORIGIN = "site/east"

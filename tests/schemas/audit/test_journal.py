@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.audit.journal import read_events, read_facts, verified
+from schemas.audit.journal import verified
+from schemas.audit.lines import read_events, read_facts
 from schemas.audit.merkle import grown
 from schemas.base import Record
 from schemas.errors import JournalDamaged

@@ -8,7 +8,7 @@ import pytest
 
 from hospital_node.config import NodeHome
 from schemas.audit.events import ImagesFetched
-from schemas.audit.journal import read_facts
+from schemas.audit.lines import read_facts
 from tests.conftest import ROOT
 from tests.hospital_node.cohort.sources.homes import ingest, made, stored
 from tests.hospital_node.cohort.sources.orthanc import Orthanc, running
