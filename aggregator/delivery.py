@@ -4,8 +4,10 @@
   decision is in the journal with its checks.
 * The release is signed once and stored with the run; every site gets the same bytes, again after a
   crash too.
+* A run is over once its end is in the journal, and the decision on its model; until then it is
+  taken up again. What a crash kept from a site after that, the site gets as a file.
 * Every site of the plan gets it, evaluators as well. A site that does not answer in time is noted,
-  and gets the model as a file; a run that ended is not taken up again.
+  and gets the model as a file.
 """
 
 from collections.abc import Callable
@@ -145,16 +147,19 @@ def deliveries(
 
 
 def _is_released(handover: Handover) -> bool:
-    """Hold the accepted model against the release criteria; sign its release the first time."""
+    """Hold the accepted model against the release criteria; sign its release the first time.
+
+    The release is on disk before the decision is noted: a run without that note is taken up again.
+    """
     federation, state = handover.federation, handover.state
     if state.accepted.round == 0:
         return False
     decision = _decision(handover)
-    if decision not in read_facts(federation.home.journal, ReleaseDecided):
-        handover.note(decision)
     path = _path(federation.home.runs / state.run)
     if decision.is_released and not path.exists():
         write_durably(path, signed(_made(handover, decision), federation.key))
+    if decision not in read_facts(federation.home.journal, ReleaseDecided):
+        handover.note(decision)
     return decision.is_released
 
 

@@ -17,7 +17,7 @@ from aggregator.requests import close_request
 from aggregator.rounds import Run, asking, conducted, is_over
 from aggregator.run_state import AcceptedModel, RunState, ServerArrays, StateFile
 from aggregator.vectors import Vectors
-from schemas.audit.events import Facts, RunClosed, RunOpened
+from schemas.audit.events import Facts, ReleaseDecided, RunClosed, RunOpened
 from schemas.audit.lines import read_facts
 from schemas.checkpoint import CheckpointManifest
 from schemas.contract import DataContract
@@ -144,18 +144,18 @@ def conduct(
 
 
 def refuse_closed(federation: Federation, plan: TrainingPlan, state: RunState) -> None:
-    """Refuse to go on with a run whose end stands in the journal.
+    """Refuse to go on with a run whose end stands in the journal, and what became of its model.
 
     Raises:
         InputRefused: it has ended.
     """
     if not is_over(plan, state):
         return
-    noted = read_facts(federation.home.journal, RunOpened, RunClosed)
-    about = [one for one in noted if isinstance(one, RunOpened | RunClosed)]
-    last = [one for one in about if one.run == state.run][-1:]
-    if not last or isinstance(last[0], RunOpened):
-        return  # a crash between the last state and its note
+    noted = read_facts(federation.home.journal, RunOpened, RunClosed, ReleaseDecided)
+    about = [one for one in noted if getattr(one, "run", None) == state.run]
+    last = RunClosed if accepted_digest(state) is None else ReleaseDecided
+    if not about or not isinstance(about[-1], last):
+        return  # a crash between the last state and the last note
     message = f"run refused: {state.run} has ended, in round {state.round} of {plan.rounds}"
     next_step = (
         f"read it: aggregator audit report --home DIR --run {state.run}; "

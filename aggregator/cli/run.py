@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from aggregator.cli.options import Home, Json
+from aggregator.ending import ending_of
 from aggregator.federation import Federation, opened
 from aggregator.material import read_material
 from aggregator.runs import Material, refuse_closed, refuse_unready, started, stored
@@ -19,7 +20,7 @@ from schemas.audit.events import (
     VerdictGiven,
 )
 from schemas.command_line import say_json
-from schemas.errors import HomeRefused, InputRefused, NothingAccepted
+from schemas.errors import HomeRefused, InputRefused
 from schemas.names import Name
 
 _ENDS = {"accepted", "rolled-back", "provisional", "abandoned"}
@@ -54,16 +55,13 @@ def run(
         from aggregator.flower.leading import lead  # noqa: PLC0415 (takes a second to load)
 
         logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s", force=True)
-        state = lead(federation, name, _say)
+        lead(federation, name, _say)
+        ending = ending_of(federation, name)
     if json:
-        say_json({"accepted_round": state.accepted.round or None, "run": name})
+        say_json(ending.facts())
     else:
-        typer.echo(f"Run {name} ended. Write its report: aggregator audit report --home DIR")
-    if state.accepted.round == 0:
-        message = "run ended without an accepted model: no candidate passed the gate"
-        raise NothingAccepted(
-            message, next_step="read the verdicts: aggregator audit report --home DIR"
-        )
+        typer.echo(ending.sentence())
+    ending.refuse_empty()
 
 
 def _named(federation: Federation, material: Material, resume: Name) -> Name:

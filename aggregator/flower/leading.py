@@ -16,29 +16,26 @@ from aggregator.flower.link import RelayRun, link_factory, relay_run
 from aggregator.flower.link_grid import LinkGrid
 from aggregator.flower.server_app import build
 from aggregator.protection.sealing import SealedExchange
-from aggregator.run_state import RunState
 from aggregator.runs import conduct
 from schemas.audit.events import Facts
 from schemas.names import Name
 
 
-def lead(federation: Federation, name: Name, observe: Callable[[Facts], None]) -> RunState:
+def lead(federation: Federation, name: Name, observe: Callable[[Facts], None]) -> None:
     """Conduct a run with the nodes that are connected, to its end, and deliver its model.
 
     Raises:
         FederationError: as `aggregator.runs.conduct`.
     """
-    ended: list[RunState] = []
 
     def conducting(exchange: Exchange, _: Context) -> None:
         sealing = SealedExchange(exchange, federation)
-        ended.append(conduct(federation, name, sealing, observe))
+        conduct(federation, name, sealing, observe)
         deliver(federation, name, sealing, observe)
 
     state = link_factory(federation.home.link).state()
     with relay_run(state) as run:
         build(conducting, nodes_may_join=True)(LinkGrid(state, run.run_id), _context(run))
-    return ended[0]
 
 
 def _context(run: RelayRun) -> Context:

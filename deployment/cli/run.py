@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from aggregator.delivery import deliveries
+from aggregator.ending import ending_of
 from aggregator.material import read_material
 from aggregator.runs import Material, refuse_closed, refuse_unready, started
 from aggregator.runs import stored as stored_run
@@ -25,7 +25,7 @@ from deployment.readiness import (
 )
 from schemas.audit.events import Facts, RoundMoved, VerdictGiven
 from schemas.command_line import say_json, say_refusal
-from schemas.errors import InputRefused, NothingAccepted, NotReleased
+from schemas.errors import InputRefused
 from schemas.names import Name
 from schemas.plan import TrainingPlan
 
@@ -60,34 +60,14 @@ def run(
         name = _ready(federation, material, resume)
         typer.echo(f"Run {name} (if it is interrupted, go on with --resume {name})", err=True)
         outcomes = conducted(federation, material.plan, name)
-        _, state = stored_run(federation.federation, name)
-        delivered, decision = deliveries(federation.federation, name)
+        ending = ending_of(federation.federation, name)
     if json:
-        say_json(
-            {
-                "run": name,
-                "accepted_round": state.accepted.round or None,
-                "rounds": [one.model_dump(mode="json") for one in outcomes],
-                "released": decision is not None and decision.is_released,
-                "delivered": delivered,
-            }
-        )
+        rounds = [one.model_dump(mode="json") for one in outcomes]
+        say_json(ending.facts() | {"rounds": rounds})
     else:
         say_rounds(outcomes)
-        if delivered:
-            typer.echo(f"Released; delivered to: {', '.join(delivered)}")
-        typer.echo(f"Run {name} ended. Write its report: aggregator audit report --home DIR")
-    if state.accepted.round == 0:
-        message = "run ended without an accepted model: no candidate passed the gate"
-        raise NothingAccepted(
-            message, next_step="read the verdicts: aggregator audit report --home DIR"
-        )
-    if decision is not None and not decision.is_released:
-        missed = "; ".join(one.reason for one in decision.checks if one.outcome != "accepted")
-        message = f"model of round {decision.round} not released: {missed}"
-        raise NotReleased(
-            message, next_step="train longer, or change the plan's [release] and have it approved"
-        )
+        typer.echo(ending.sentence())
+    ending.refuse_empty()
 
 
 def _ready(federation: EmbeddedFederation, material: Material, resume: Name | None) -> Name:

@@ -1,14 +1,16 @@
 """A federation of separate processes over TLS does what the embedded one does."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hospital_node.config import NodeHome
 from hospital_node.delivery import models
 from schemas.audit.events import Facts, ModelDelivered, ReleaseDecided, ReplyReceived, Revoked
 from schemas.audit.lines import read_events
-from schemas.errors import EnvelopeRefused
-from tests.deployed import aggregate, deployed
+from schemas.errors import EnvelopeRefused, NotReleased
+from tests.deployed import PATIENCE_S, aggregate, deployed
 from tests.study import SITES
 
 
@@ -60,3 +62,15 @@ def test_a_released_model_reaches_every_hospital_over_tls(tmp_path: Path) -> Non
     assert sorted(fact.site for fact in facts if isinstance(fact, ModelDelivered)) == list(SITES)
     for home in one.study.nodes.values():
         assert models(NodeHome(home)) == [decision.arrays]
+
+
+def test_a_model_that_misses_the_release_stays_and_the_command_says_so(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"rounds": 1, "evaluation": {"rounds": [1]}}
+    with deployed(tmp_path, private=False, release={"min_auroc": 1.0}, **changes) as one:
+        one.serve()
+        one.nodes()
+        assert one.lead().wait(timeout=4 * PATIENCE_S) == NotReleased.exit_status, one.log("run")
+        told = json.loads(next(line for line in one.log("run").splitlines() if line[:1] == "{"))
+        assert (told["accepted_round"], told["released"], told["delivered"]) == (1, False, [])
+        assert "model of round 1 not released: " in one.log("run")
+    assert all(models(NodeHome(home)) == [] for home in one.study.nodes.values())

@@ -1,5 +1,6 @@
 """`consilium run`: who must be here, what is priced, and how a run is taken up or told to end."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from deployment.readiness import forecasts, rounds_done
 from schemas.audit.events import Facts, RunClosed, RunOpened
 from schemas.audit.lines import read_facts
 from schemas.command_line import run
+from schemas.errors import InputRefused, NotReleased
 from tests.study import Direct, Study, command, made
 
 
@@ -88,6 +90,33 @@ def test_a_run_whose_end_was_not_noted_before_a_crash_is_noted_when_taken_up(
         assert not list(read_facts(federation.home.journal, RunClosed))
         conduct(federation, name, Direct(embedded.nodes), lambda _: None)
         assert len(list(read_facts(federation.home.journal, RunClosed))) == 1
+
+
+def test_a_run_that_a_crash_cut_before_its_model_was_released_is_taken_up_and_delivers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = made(tmp_path)
+    with study.opened() as embedded:
+        name = study.started(embedded.federation)
+        conduct(embedded.federation, name, Direct(embedded.nodes), lambda _: None)
+    typed = words(study, "east", "north", "west")
+    assert consilium(*typed, "--resume", name) == 0
+    assert "Released; delivered to: east, north, west\n" in capsys.readouterr().out
+    assert consilium(*typed, "--resume", name) == InputRefused.exit_status
+
+
+def test_a_run_whose_model_misses_the_release_says_so_and_has_a_status_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = made(tmp_path, release={"min_auroc": 1.0})
+    typed = words(study, "east", "north", "west")
+    capsys.readouterr()
+    assert consilium(*typed, "--json") == NotReleased.exit_status
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert (told["accepted_round"], told["released"], told["delivered"]) == (2, False, [])
+    assert "model of round 2 not released: " in said.err
+    assert consilium(*typed, "--resume", told["run"]) == InputRefused.exit_status
 
 
 def test_a_run_taken_up_shows_and_prices_what_is_left(
