@@ -94,7 +94,8 @@ def collect_updates(
     missing = [site for site in asking.request.participants if site not in arrived]
     with ThreadPoolExecutor(1) as writer:
         written: Future[None] | None = None
-        for came in _replies(asking, missing, body) if missing else ():
+        again = bool(before)
+        for came in _replies(asking, missing, body, again=again) if missing else ():
             found = _checked(asking, came, Update)
             if written is not None:
                 written.result()
@@ -125,7 +126,9 @@ def close(asking: Asking) -> None:
         _checked(asking, came, Acknowledgement)
 
 
-def _replies(asking: Asking, sites: Sequence[SiteName], body: bytes) -> Iterator[_Came]:
+def _replies(
+    asking: Asking, sites: Sequence[SiteName], body: bytes, *, again: bool = False
+) -> Iterator[_Came]:
     """Send one request to these sites and yield what comes; a missing reply is recorded."""
     request = asking.request
     sent = RequestSent(
@@ -138,7 +141,7 @@ def _replies(asking: Asking, sites: Sequence[SiteName], body: bytes) -> Iterator
     )
     _note(asking, sent)
     quorum = asking.plan.participation.quorum
-    shown = show(asking.federation, asking.roster, needed=quorum)
+    shown = show(asking.federation, asking.roster, needed=quorum, again=again)
     packet = Packet(signed(request, asking.federation.key), body, audit=shown.canonical())
     deadline_s = asking.plan.participation.deadline_s
     for site, reply in asking.exchange(packet, sites, deadline_s=deadline_s):

@@ -10,6 +10,7 @@ checkpoints/     models by digest, and their registry
 runs/            one folder for each run: plan, states, requests, spool
 heads/           the newest journal head that each site sent with a release
 journal/         the audit log
+door/            the relay's audit log: who was turned away at the public port
 logs/            the sites' audit logs, as they sent them
 witnesses/       the heads of the audit log that were shown, and who cosigned them
 reports/         reports by run
@@ -107,6 +108,11 @@ class AggregatorHome:
     def journal(self) -> Path:
         """The audit log."""
         return self.root / "journal"
+
+    @property
+    def door(self) -> Path:
+        """The relay's own audit log."""
+        return self.root / "door"
 
     @property
     def logs(self) -> Path:

@@ -11,10 +11,11 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from aggregator.audit.exchange import show
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.gates.bounds import for_release
@@ -169,7 +170,9 @@ def _handed_out(handover: Handover, packet: Packet, exchange: Exchange) -> tuple
     sites = tuple(sorted(one.site for one in handover.plan.sites))
     held: list[SiteName] = []
     deadline_s = handover.plan.participation.deadline_s
-    for site, reply in exchange(packet, sites, deadline_s=deadline_s):
+    shown = show(handover.federation, roster, needed=handover.plan.participation.quorum)
+    sent = replace(packet, audit=shown.canonical())
+    for site, reply in exchange(sent, sites, deadline_s=deadline_s):
         expected = _expected(handover, packet, site)
         try:
             _hold_receipt(reply, expected, roster.member(site))

@@ -4,6 +4,7 @@
 * Everything that a round needs is opened here and handed on as values or small ports.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from hospital_node.config import (
 )
 from hospital_node.policy import DEFAULT_POLICY
 from hospital_node.privacy import ledger
-from schemas.audit.events import HomeMade, SoftwareStarted
+from schemas.audit.events import HomeMade, RosterTaken, SoftwareStarted
 from schemas.audit.journal import Journal, refuse_empty
 from schemas.audit.lines import naming_versions
 from schemas.enrolment import Roster
@@ -32,6 +33,8 @@ from schemas.names import Digest, Moment, now
 from schemas.software import VERSION, code_identity
 from schemas.wire.envelope import opened as opened_envelope
 from schemas.wire.keys import SigningKey
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -60,6 +63,22 @@ class Node:
             EnvelopeRefused: not enrolled yet, or the stored roster does not verify.
         """
         return membership_of(self.home)
+
+    def follow(self, roster: str) -> None:
+        """Take a newer roster of the federation that was joined; any other changes nothing."""
+        if not self.home.membership.exists():
+            return
+        known, before = self.membership()
+        if roster == known.roster:
+            return
+        newer = known.model_copy(update={"roster": roster})
+        try:
+            found = _verified_roster(newer)
+            if found.serial > before.serial:
+                self.join(newer)
+                self.journal.append(RosterTaken(serial=found.serial, roster=found.digest))
+        except EnvelopeRefused as error:
+            _log.warning("%s", error.message)
 
     def join(self, membership: Membership) -> None:
         """Store a federation's root key and roster, handed over out of band.

@@ -3,7 +3,7 @@
 import logging
 
 from hospital_node.node import Node
-from schemas.audit.events import Refused
+from schemas.audit.events import Refused, TurnedAway
 from schemas.base import Record
 from schemas.errors import (
     ArraysRefused,
@@ -28,6 +28,14 @@ class Reason(Record):
     """Why a request was refused, in full; it stays in this hospital's journal."""
 
     message: Text
+
+
+def turned_away(node: Node, error: FederationError) -> None:
+    """Note a request that nobody is owed an answer to; why stays in the private part."""
+    node.journal.append(
+        TurnedAway(what="request", reason="not-of-this-federation", count=1),
+        private=Reason(message=error.message[:2000]),
+    )
 
 
 def refusal(node: Node, request: Request, error: FederationError) -> Packet:

@@ -17,10 +17,23 @@ class Taken:
     fault: str | None
 
 
-def show(federation: Federation, roster: Roster, *, needed: int) -> Shown:
-    """Return this log's head with all that a site needs to cosign it."""
-    held = {one.site: federation.log_of(one.site).size for one in roster.members}
-    return federation.witnesses.show(federation.journal, held, needed=needed, roster=roster)
+def show(federation: Federation, roster: Roster, *, needed: int, again: bool = False) -> Shown:
+    """Return this log's head with all that a site needs to cosign it.
+
+    `again`: it is the head that was shown last. Some sites have answered under it, and whoever
+    answers now is cosigned by them too.
+    """
+    journal, witnesses = federation.journal, federation.witnesses
+    last = witnesses.sizes()[-1:] if again else []
+    cosigned = witnesses.cosigned(roster, needed=needed)
+    return Shown(
+        offers=witnesses.offers(
+            journal, roster, size=min([journal.size, *last]), cosigned=cosigned
+        ),
+        cosigned=cosigned,
+        held={one.site: federation.log_of(one.site).size for one in roster.members},
+        roster=federation.home.roster.read_text(encoding="utf-8"),
+    )
 
 
 def taken(federation: Federation, member: Member, shown: Shown, content: bytes) -> Taken:
@@ -29,6 +42,8 @@ def taken(federation: Federation, member: Member, shown: Shown, content: bytes) 
         part = Shared.from_canonical(content)
         before = federation.log_of(member.site).note()
         fork = federation.log_of(member.site).take(part, member)
+        if part.cosignature is None and (size := federation.log_of(member.site).cosigned()):
+            federation.witnesses.stands(member.site, size)
     except (InvalidRecord, JournalDamaged) as error:
         return Taken((), error.message)
     if fork is not None:

@@ -9,10 +9,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from schemas.audit.events import ForkSeen
+from schemas.audit.events import ForkSeen, HeadCosigned
 from schemas.audit.exchange import Shared
+from schemas.audit.lines import facts_in
 from schemas.audit.merkle import Frontier, grown, leaf_hash
-from schemas.audit.notes import TreeHead, site_origin, verified_head
+from schemas.audit.notes import TreeHead, claimed_head, site_origin, verified_head
 from schemas.enrolment import Member
 from schemas.errors import JournalDamaged
 from schemas.files import make_folder
@@ -40,6 +41,12 @@ class SiteLog:
             return (self._folder / HEAD).read_text(encoding="utf-8")
         except (FileNotFoundError, UnicodeDecodeError):
             return None
+
+    def cosigned(self) -> int:
+        """Return the size of the aggregator's log that the site says it cosigned last."""
+        said = [*facts_in(self._lines(), HeadCosigned)][-1:]
+        heads = [claimed_head(one.head) for one in said if isinstance(one, HeadCosigned)]
+        return heads[0].size if heads and heads[0] is not None else 0
 
     def take(self, part: Shared, member: Member) -> ForkSeen | None:
         """Take in what a site shares; return the incident if its heads are of two histories.

@@ -30,24 +30,30 @@ class Witnesses:
 
     folder: Path
 
-    def show(
-        self, journal: Journal, held: dict[SiteName, int], *, needed: int, roster: Roster
-    ) -> Shown:
-        """Return the journal's head with what the sites need to cosign it, and keep the note."""
-        note, size = journal.head(), journal.size
-        cosigned = self._newest(needed, roster)
-        sizes = {*self.sizes()[-_LATEST:], *self._answered(roster)}
+    def offers(
+        self, journal: Journal, roster: Roster, *, size: int, cosigned: str | None
+    ) -> tuple[str, ...]:
+        """Return the journal's head at a size, from where sites may stand, and keep the note."""
+        note, sizes = journal.head_at(size), {*self.sizes()[-_LATEST:], *self._answered(roster)}
         if cosigned is not None and (head := claimed_head(cosigned)) is not None:
             sizes.add(head.size)
-        offers = [
-            Offer(old, tuple(journal.consistency(old) if old else ()), note).body()
-            for old in sorted({0, *sizes})
-            if old <= size
-        ]
         make_folder(self.folder)
         if not self._path(size).exists():
             self._path(size).write_text(note, encoding="utf-8")
-        return Shown(offers=tuple(offers), cosigned=cosigned, held=held)
+        return tuple(
+            Offer(old, tuple(journal.consistency(old, size=size) if old else ()), note).body()
+            for old in sorted({0, *sizes})
+            if old <= size
+        )
+
+    def cosigned(self, roster: Roster, *, needed: int) -> str | None:
+        """Return the newest note that enough sites cosigned; None: there is none."""
+        keys = {witness_name(one.site): one.witness for one in roster.members}
+        for size in reversed(self.sizes()[-_LOOKED_AT:]):
+            note = self._read(size)
+            if note is not None and len(cosigners(note, keys)) >= needed:
+                return note
+        return None
 
     def keep(self, shown: Shown, part: Shared, member: Member) -> bool:
         """Keep a site's cosignature of the head shown; False when there is none that is valid."""
@@ -61,8 +67,13 @@ class Witnesses:
         if name not in cosigners(path.read_text(encoding="utf-8"), {name: member.witness}):
             with path.open("a", encoding="utf-8") as file:
                 file.write(line)
-        (self.folder / f"last-{member.site}").write_text(str(head.size), encoding="utf-8")
+        self.stands(member.site, head.size)
         return True
+
+    def stands(self, site: SiteName, size: int) -> None:
+        """Note which size a site cosigned last, whoever it was that told."""
+        make_folder(self.folder)
+        (self.folder / f"last-{site}").write_text(str(size), encoding="utf-8")
 
     def notes(self) -> list[str]:
         """Return every note that can be read, smallest first."""
@@ -72,14 +83,6 @@ class Witnesses:
         """List the sizes that were shown."""
         names = (path.name for path in self.folder.glob("[0-9]*"))
         return sorted(int(name) for name in names if name.isdecimal())
-
-    def _newest(self, needed: int, roster: Roster) -> str | None:
-        keys = {witness_name(one.site): one.witness for one in roster.members}
-        for size in reversed(self.sizes()[-_LOOKED_AT:]):
-            note = self._read(size)
-            if note is not None and len(cosigners(note, keys)) >= needed:
-                return note
-        return None
 
     def _answered(self, roster: Roster) -> Sequence[int]:
         found = (self.folder / f"last-{one.site}" for one in roster.members)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from aggregator import door
 from aggregator.audit.publication import publish
 from aggregator.audit.signing import signed_off
 from aggregator.cli.options import Home, Json
@@ -12,6 +13,7 @@ from aggregator.config import AggregatorHome, load_config
 from aggregator.federation import opened
 from aggregator.runs import run_names
 from schemas.audit.journal import refuse_empty, verified
+from schemas.audit.notes import aggregator_origin
 from schemas.command_line import say_json
 from schemas.errors import InputRefused
 from schemas.wire.keys import SigningKey
@@ -72,15 +74,20 @@ def sign_off(
 
 @app.command("verify")
 def verify(home: Home, json: Json = False) -> None:
-    """Hold every event of the journal against its signed tree head.
+    """Hold every event of the journal, and of the relay's, against the signed tree heads.
 
     Example: aggregator audit verify --home /srv/federation
     """
     paths = AggregatorHome(home)
-    origin = f"{load_config(paths).federation}/aggregator"
-    head = verified(paths.journal, origin=origin, key=SigningKey.load(paths.service_key).public)
+    config, key = load_config(paths), SigningKey.load(paths.service_key).public
+    head = verified(paths.journal, origin=aggregator_origin(config.federation), key=key)
     refuse_empty(head.size)
+    turned_away = 0
+    if paths.door.exists():
+        turned_away = verified(paths.door, origin=door.origin(config), key=key).size
     if json:
-        say_json({"events": head.size, "origin": head.origin, "root": head.root.hex()})
+        said = {"events": head.size, "origin": head.origin, "root": head.root.hex()}
+        say_json(said | {"door": turned_away})
         return
     typer.echo(f"{head.size} events match the signed tree head of {head.origin}.")
+    typer.echo(f"{turned_away} events match that of the relay's journal.")

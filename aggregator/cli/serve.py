@@ -8,6 +8,7 @@ import typer
 
 from aggregator.cli.options import Home
 from aggregator.config import AggregatorHome, load_config
+from aggregator.door import Door
 from schemas.errors import HomeRefused
 from schemas.files import make_folder, owned
 
@@ -40,13 +41,13 @@ def serve(
     make_folder(paths.link)
     with owned(paths.link):
         factory = link_factory(paths.link)
-        over = threading.Event()
-        admission = threading.Thread(target=admit_always, args=(factory, paths, over))
+        over, door = threading.Event(), Door()
+        admission = threading.Thread(target=admit_always, args=(factory, paths, door, over))
         admission.start()
         try:
             typer.echo(f"Serving {config.federation} at {listen or config.address}", err=True)
             serve_fleet(
-                fleet(factory),
+                fleet(factory, door),
                 listen=listen or config.address,
                 certificate=str(paths.tls / "server.pem"),
                 key=str(paths.tls / "server.key"),

@@ -3,6 +3,7 @@
 * Control and runtime endpoints are not mounted at all, on no address: who may run what is decided
   by files on this machine.
 * A node is let in by the signature of a key in the roster, and may speak for itself alone.
+* Whoever is turned away is counted for the relay's journal.
 * A request body is capped before it is read, and each address has a number of requests per second.
 """
 
@@ -28,6 +29,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 
+from aggregator.door import Door
 from aggregator.flower.link import came_back
 
 PATHS = frozenset(
@@ -62,14 +64,14 @@ _Receive: TypeAlias = Callable[[], Awaitable[_Message]]
 _Send: TypeAlias = Callable[[_Message], Awaitable[None]]
 
 
-def fleet(factory: LinkStateFactory) -> FastAPI:
-    """Make the application that nodes reach."""
+def fleet(factory: LinkStateFactory, door: Door) -> FastAPI:
+    """Make the application that nodes reach; whom it turns away is counted at `door`."""
     made = FastAPI(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         middleware=[
-            Middleware(Gatekeeper),
+            Middleware(Gatekeeper, door=door),
             Middleware(BaseHTTPMiddleware, dispatch=http_error_translator),
             Middleware(ProtobufTranslationMiddleware),
             Middleware(NodeAuthMiddleware),
@@ -120,6 +122,7 @@ class Gatekeeper:
     """Refuse what is elsewhere, too often or too large, before anything is read or computed."""
 
     app: Callable[[_Scope, _Receive, _Send], Awaitable[None]]
+    door: Door
     rate: Rate = field(default_factory=Rate)
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
@@ -127,10 +130,19 @@ class Gatekeeper:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        address = str((scope.get("client") or ("",))[0])
+
+        async def counted(message: _Message) -> None:
+            if message["type"] == "http.response.start":
+                self.door.answered(message["status"], address)
+            await send(message)
+
+        await self._answered(scope, receive, counted, address)
+
+    async def _answered(self, scope: _Scope, receive: _Receive, send: _Send, address: str) -> None:
         if scope["path"] not in PATHS or scope["method"] != "POST":
             await Response(status_code=404)(scope, receive, send)
             return
-        address = str((scope.get("client") or ("",))[0])
         if not self.rate.takes(address, now=time.monotonic()):
             await Response("too many requests", status_code=429)(scope, receive, send)
             return

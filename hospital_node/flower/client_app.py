@@ -1,9 +1,10 @@
 """The ClientApp: what Flower calls at a node, and the only place here that catches every exception.
 
 * One request, one reply; the work itself is `answer`'s, and keeps no state in Flower's context.
-* An exception that gets this far becomes the node's signed refusal, or, where even that fails,
-  Flower's error reply; neither has its type, text or values. The node's own log gets the type and
-  the line of code, never the text: a library may have put a patient's value there.
+* A request that is not of this federation gets Flower's error reply: nobody is owed more.
+* Any other exception that gets this far becomes the node's signed refusal, or, where even that
+  fails, Flower's error reply; neither has its type, text or values. The node's own log gets the
+  type and the line of code, never the text: a library may have put a patient's value there.
 """
 
 import logging
@@ -15,6 +16,7 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from hospital_node.flower.messages import failure, packet_of, reply
+from schemas.errors import EnvelopeRefused
 from schemas.wire.packet import Packet
 
 AnswerOf: TypeAlias = Callable[[Context], Callable[[Packet], Packet]]
@@ -37,6 +39,9 @@ def build(answer_of: AnswerOf, unable_of: AnswerOf) -> ClientApp:
         for answering in (answer_of, unable_of):
             try:
                 return reply(request, answering(context)(packet_of(request)))
+            except EnvelopeRefused as error:
+                _log.warning("%s", error.message)
+                return failure(request)
             except Exception as error:  # noqa: BLE001 - this side's edge: nothing of it may leave
                 place = _place(error.__traceback__)
                 _log.error("request failed: %s at %s", type(error).__name__, place)

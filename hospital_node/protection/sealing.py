@@ -1,6 +1,8 @@
 """Replies sealed before they leave this hospital.
 
 * The key is the aggregator's, signed for this very request; without it nothing is answered.
+* A request that nobody is owed an answer to stands in the journal all the same.
+* A newer roster that came beside it is taken first: it says which key is the aggregator's.
 * Update, evaluation and refusal leave in the same way: who carries them cannot tell which it is,
   but by its length.
 """
@@ -8,7 +10,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from hospital_node.audit.witness import shown_in
 from hospital_node.node import Node
+from hospital_node.refusals import turned_away
 from schemas.errors import EnvelopeRefused
 from schemas.names import digest_of
 from schemas.wire.envelope import opened, signed
@@ -22,17 +26,18 @@ def sealed_answer(answer: Callable[[Node, Packet], Packet], node: Node, packet: 
     Raises:
         EnvelopeRefused: the key is not the aggregator's for this request; nobody is owed an answer.
     """
-    membership, roster = node.membership()
-    recipient = opened(packet.seal, Recipient, key=roster.aggregator)
-    expected = (membership.federation, digest_of(packet.envelope))
-    if (recipient.federation, recipient.request) != expected:
-        message = "request refused: the key that replies are sealed to is for another request"
-        raise EnvelopeRefused(message, next_step="ask the aggregator which request it meant")
+    if (shown := shown_in(packet.audit)) is not None:
+        node.follow(shown.roster)
+    try:
+        recipient = _recipient(node, packet)
+        reply = answer(node, replace(packet, seal=b""))
+    except EnvelopeRefused as error:
+        turned_away(node, error)
+        raise
     site = node.config.site
-    reply = answer(node, replace(packet, seal=b""))
     sender, ciphertext = sealed(joined(reply), recipient, site=site)
     vouched = SealedReply(
-        federation=membership.federation,
+        federation=recipient.federation,
         request=recipient.request,
         site=site,
         recipient=recipient.key,
@@ -40,3 +45,14 @@ def sealed_answer(answer: Callable[[Node, Packet], Packet], node: Node, packet: 
         ciphertext=digest_of(ciphertext),
     )
     return Packet(b"", ciphertext, signed(vouched, node.key))
+
+
+def _recipient(node: Node, packet: Packet) -> Recipient:
+    """Return whom a reply is sealed to."""
+    membership, roster = node.membership()
+    recipient = opened(packet.seal, Recipient, key=roster.aggregator)
+    expected = (membership.federation, digest_of(packet.envelope))
+    if (recipient.federation, recipient.request) != expected:
+        message = "request refused: the key that replies are sealed to is for another request"
+        raise EnvelopeRefused(message, next_step="ask the aggregator which request it meant")
+    return recipient

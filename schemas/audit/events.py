@@ -19,10 +19,13 @@ from schemas.audit.home_events import (
     HomeMade,
     ImageReviewed,
     ImagesFetched,
+    KeyReplaced,
     LimitSet,
     PlanApproved,
     Revoked,
+    RosterTaken,
     SoftwareStarted,
+    TurnedAway,
 )
 from schemas.audit.log_events import (
     ForkSeen,
@@ -68,6 +71,7 @@ __all__ = [
     "HomeMade",
     "ImageReviewed",
     "ImagesFetched",
+    "KeyReplaced",
     "LimitSet",
     "LogReceived",
     "ModelDelivered",
@@ -86,12 +90,14 @@ __all__ = [
     "RequestSent",
     "Reserved",
     "Revoked",
+    "RosterTaken",
     "RoundMoved",
     "RunClosed",
     "RunOpened",
     "Settled",
     "SignedOff",
     "SoftwareStarted",
+    "TurnedAway",
     "VerdictGiven",
 ]
 
@@ -100,6 +106,9 @@ Facts: TypeAlias = Annotated[
     | HomeMade
     | Enrolled
     | Revoked
+    | KeyReplaced
+    | RosterTaken
+    | TurnedAway
     | CohortIngested
     | CohortWithdrawn
     | ImagesFetched

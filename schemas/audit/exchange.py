@@ -1,8 +1,8 @@
 """What the logs' owners show each other beside a round's messages.
 
 * Down goes the aggregator's head, with a proof from each size that a site may have cosigned last,
-  and the newest head that enough sites cosigned. Up come a site's new public events under its own
-  head, and its cosignature.
+  the newest head that enough sites cosigned, and the roster, which says whose cosignatures count.
+  Up come a site's new public events under its own head, and its cosignature.
 * None of it needs the envelope's signature: each head and cosignature has one of its own, and
   events are held against their head.
 * A site's log is sent in parts of bounded size, each under a head of its own.
@@ -34,6 +34,8 @@ class Shown(Record):
     """The newest head that enough sites cosigned; None: there is none yet."""
     held: dict[SiteName, int]
     """How many events of each site's log the aggregator has."""
+    roster: Annotated[str, StringConstraints(max_length=1_000_000)]
+    """The roster's envelope as it stands now; only the root key's signature makes it count."""
 
 
 class Shared(Record):

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from schemas.base import Record
 from schemas.conformance import ConformanceCode
 from schemas.names import Digest, Name, PublicKey, Text
@@ -40,6 +42,45 @@ class Revoked(Record):
     federation: Name
     party: Name
     key: PublicKey
+
+
+class KeyReplaced(Record):
+    """A party's keys were replaced by new ones, under which its log goes on.
+
+    It stands in the party's own log, under a head that the old key signed, and in the aggregator's.
+    What the old keys signed before it counts; what they sign later does not.
+    """
+
+    kind: Literal["key-replaced"] = "key-replaced"
+    federation: Name
+    party: Name
+    """A site, or `aggregator`."""
+    old: PublicKey
+    new: PublicKey
+    old_witness: PublicKey | None = None
+    new_witness: PublicKey | None = None
+    """None: the party is the aggregator, which cosigns nothing."""
+
+
+class RosterTaken(Record):
+    """A node took a newer roster of its federation, signed by the root key."""
+
+    kind: Literal["roster-taken"] = "roster-taken"
+    serial: int = Field(ge=1)
+    roster: Digest
+
+
+class TurnedAway(Record):
+    """Somebody who may not was turned away; who it was stays in the private part.
+
+    A `call` ended at the aggregator's port, a `request` at a node that it does not come to.
+    """
+
+    kind: Literal["turned-away"] = "turned-away"
+    what: Literal["call", "request"]
+    reason: Name
+    count: int = Field(ge=1)
+    """Alike ones, counted together."""
 
 
 class CohortIngested(Record):

@@ -110,13 +110,13 @@ class Journal:
         head = TreeHead(self._origin, size, self._from_nodes(lambda: self._root(size)))
         return signed_head(head, self._key)
 
-    def consistency(self, old: int) -> list[bytes]:
-        """Prove that everything appended continues the first `old` events, at least one.
+    def consistency(self, old: int, *, size: int) -> list[bytes]:
+        """Prove that the first `size` events continue the first `old` ones, at least one.
 
         Raises:
             JournalDamaged: the stored nodes do not lead there.
         """
-        return self._from_nodes(lambda: consistency_proof(old, self.size, self._nodes.node))
+        return self._from_nodes(lambda: consistency_proof(old, size, self._nodes.node))
 
     def lines(self, first: int, *, most: int) -> list[bytes]:
         """Return the stored bytes of up to `most` events from one on.

@@ -33,7 +33,10 @@ def test_a_fork_shown_to_one_hospital_is_refused_and_kept_with_both_heads(tmp_pa
         size = before.head.size + 3
         note = signed_head(TreeHead("t/aggregator", size, b"\1" * 32), key)
         shown = Shown(
-            offers=(Offer(before.head.size, (b"\2" * 32,), note).body(),), cosigned=None, held={}
+            offers=(Offer(before.head.size, (b"\2" * 32,), note).body(),),
+            cosigned=None,
+            held={},
+            roster=one.embedded.federation.home.roster.read_text(),
         )
         reply = answer(one.node, replace(one.packet(round=2, request="r"), audit=shown.canonical()))
         refusal = one.read(reply)

@@ -26,8 +26,13 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
+from aggregator.config import AggregatorHome, load_config
+from aggregator.door import Callers, Door, journal
+from aggregator.federation import make
 from aggregator.flower.link import admit, link_factory
 from aggregator.flower.superlink import BURST, MAX_BODY_BYTES, PATHS, REQUESTS_PER_S, Rate, fleet
+from schemas.audit.events import TurnedAway
+from schemas.audit.lines import read_events
 from schemas.enrolment import Member, Roster
 from schemas.wire.keys import SigningKey
 from schemas.wire.transport import named
@@ -43,6 +48,7 @@ class Port:
     folder: Path
     client: httpx.Client
     keys: dict[str, EllipticCurvePrivateKey]
+    door: Door
 
     def admitted(self, *sites: str, until: str | None = None) -> None:
         """Let in exactly these sites."""
@@ -79,7 +85,8 @@ class Port:
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[Port]:
     keys = {site: generate_private_key(SECP384R1()) for site in ("north", "south", "stranger")}
-    app, number = fleet(link_factory(tmp_path)), free_port()
+    door = Door()
+    app, number = fleet(link_factory(tmp_path / "link"), door), free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=number, log_level="warning", ws="none"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -87,7 +94,7 @@ def port(tmp_path: Path) -> Iterator[Port]:
         while not server.started:
             assert thread.is_alive()
             time.sleep(0.01)
-        found = Port(tmp_path, client, keys)
+        found = Port(tmp_path / "link", client, keys, door)
         found.admitted("north", "south")
         yield found
     server.should_exit = True
@@ -198,3 +205,45 @@ def test_the_memory_of_addresses_is_bounded() -> None:
     for number in range(30_000):
         rate.takes(str(number), now=0.0)
     assert len(rate.left) <= 10_000
+
+
+def test_who_is_turned_away_stands_in_the_relays_journal_by_reason(
+    port: Port, tmp_path: Path
+) -> None:
+    north = port.activated("north")
+    for _ in range(3):
+        port.client.post("/v1/control/start-run", content=b"")
+    port.client.post("/v1/fleet/push-object", content=bytes(MAX_BODY_BYTES + 1))
+    with turned_away(412):
+        port.activated("stranger")
+    with turned_away(401), port.line("south") as line:
+        line.PullMessages(PullMessagesRequest(node=north))
+    make(tmp_path / "home", federation="t")
+    home = AggregatorHome(tmp_path / "home")
+    config = load_config(home)
+    for _ in range(2):
+        port.door.write(home, config)
+    events = list(read_events(home.door))
+    assert [one.facts for one in events] == [
+        TurnedAway(what="call", reason=reason, count=count)
+        for reason, count in sorted(
+            {"no-such-endpoint": 3, "not-enrolled": 1, "not-signed": 1, "too-large": 1}.items()
+        )
+    ]
+    private = home.door / "private" / str(events[0].private).removeprefix("sha256:")
+    assert Callers.from_canonical(private.read_bytes()[32:]).addresses == ("127.0.0.1",)
+    with closing(journal(home, config)) as log:
+        assert log.size == 4
+
+
+def test_a_flood_is_one_event_and_a_bounded_list_of_addresses(tmp_path: Path) -> None:
+    door = Door()
+    for number in range(100_000):
+        door.answered(429, str(number))
+    make(tmp_path / "home", federation="t")
+    home = AggregatorHome(tmp_path / "home")
+    door.write(home, load_config(home))
+    [event] = read_events(home.door)
+    assert event.facts == TurnedAway(what="call", reason="too-often", count=100_000)
+    [private] = (home.door / "private").iterdir()
+    assert private.stat().st_size < 4096

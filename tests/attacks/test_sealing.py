@@ -13,7 +13,7 @@ from aggregator.runs import conduct
 from deployment.embedded.federation import EmbeddedFederation
 from hospital_node.protection.sealing import sealed_answer
 from hospital_node.session import answer
-from schemas.audit.events import Facts, ReplyReceived
+from schemas.audit.events import Facts, ReplyReceived, TurnedAway
 from schemas.errors import EnvelopeRefused
 from schemas.names import digest_of
 from schemas.update import Update
@@ -121,6 +121,7 @@ def test_nobody_can_have_replies_sealed_to_a_key_of_their_own(tmp_path: Path) ->
         ):
             with pytest.raises(EnvelopeRefused, match="is for another request"):
                 sealed_answer(answer, one.node, replace(packet, seal=signed(other, service)))
+        assert len(one.facts(TurnedAway)) == 4
         reply = sealed_answer(answer, one.node, replace(packet, seal=signed(mine, service)))
         with pytest.raises(EnvelopeRefused):
             opened(reply.envelope, Update, key=one.node.key.public)

@@ -15,7 +15,7 @@ from tests.study import SITES
 THREE_ROUNDS: dict[str, Any] = {
     "rounds": 3,
     "evaluation": {"rounds": [1, 2, 3], "bins": 10, "noise_multiplier": 3},
-    "participation": {"quorum": 1, "deadline_s": 60.0},
+    "participation": {"quorum": 2, "deadline_s": 60.0},
 }
 
 

@@ -1,0 +1,86 @@
+"""Who was turned away at the public port: counted, and told in a journal of the relay's own.
+
+* However many calls come, each reason is one event in some seconds: a flood fills no disk.
+* The addresses are in the private part.
+* `aggregator serve` owns this journal; the federation's own belongs to whoever leads a run.
+"""
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from threading import Lock
+
+from pydantic import Field
+
+from aggregator.config import AggregatorConfig, AggregatorHome
+from schemas.audit.events import TurnedAway
+from schemas.audit.journal import Journal
+from schemas.base import Record
+from schemas.names import Name, Text, now
+from schemas.wire.keys import SigningKey
+
+PAUSE_S = 5.0
+"""Between two times that the journal is written."""
+
+_MAX_ADDRESSES = 100
+
+REASONS = {
+    400: "malformed",
+    401: "not-signed",
+    404: "no-such-endpoint",
+    412: "not-enrolled",
+    413: "too-large",
+    429: "too-often",
+}
+"""Why a call is turned away, by its HTTP status."""
+
+
+class Callers(Record):
+    """Where calls came from, some of them; it stays at the aggregator."""
+
+    addresses: tuple[Text, ...] = Field(max_length=_MAX_ADDRESSES)
+
+
+@dataclass(slots=True)
+class Door:
+    """What was turned away and is not written yet."""
+
+    counts: Counter[Name] = field(default_factory=Counter)
+    callers: dict[Name, dict[str, None]] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+
+    def answered(self, status: int, address: str) -> None:
+        """Count a call, if it was turned away; from any thread."""
+        reason = REASONS.get(status)
+        if reason is None:
+            return
+        with self.lock:
+            self.counts[reason] += 1
+            known = self.callers.setdefault(reason, {})
+            if len(known) < _MAX_ADDRESSES:
+                known[address] = None
+
+    def write(self, home: AggregatorHome, config: AggregatorConfig) -> None:
+        """Write what was counted since the last time, and the signed head over it."""
+        with self.lock:
+            counts, callers = self.counts, self.callers
+            self.counts, self.callers = Counter(), {}
+        if not counts:
+            return
+        with closing(journal(home, config)) as log:
+            for reason, count in sorted(counts.items()):
+                log.append(
+                    TurnedAway(what="call", reason=reason, count=count),
+                    private=Callers(addresses=tuple(callers[reason])),
+                )
+
+
+def origin(config: AggregatorConfig) -> str:
+    """Name the relay's journal."""
+    return f"{config.federation}/door"
+
+
+def journal(home: AggregatorHome, config: AggregatorConfig) -> Journal:
+    """Open the relay's journal, or begin it."""
+    key = SigningKey.load(home.service_key)
+    return Journal(home.door, origin=origin(config), key=key, clock=now)
