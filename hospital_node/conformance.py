@@ -8,7 +8,7 @@
 
 from collections.abc import Mapping
 
-from hospital_node.cohort.contract_checks import conforms
+from hospital_node.cohort.findings import conforms
 from hospital_node.cohort.store import Cohort, open_cohort
 from hospital_node.node import Node, installed_code
 from hospital_node.policy import load_policy

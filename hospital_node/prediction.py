@@ -104,7 +104,7 @@ def readable(contract: DataContract) -> DataContract:
         )
         raise InputRefused(message, next_step="use a model of single images or frames")
     rules = contract.deidentification.model_copy(update={"burned_in": "warn"})
-    return contract.model_copy(update={"deidentification": rules})
+    return contract.model_copy(update={"deidentification": rules, "checks": ()})
 
 
 def _predicted(

@@ -5,18 +5,19 @@
 * A round needs the same contract digest at every site.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from schemas.base import Record
+from schemas.checks import SIGNS, USUAL, Check, Severity
 from schemas.image_rules import ImageRules, Volume
 from schemas.manifest import Part
 from schemas.names import Name, Text, Version
 from schemas.privacy import NoiseMultiplier
 from schemas.recipe import Preprocessing
-
-Severity: TypeAlias = Literal["block", "quarantine", "warn"]
+from schemas.reference import ReferenceHistogram
 
 
 class PartByHash(Record):
@@ -47,6 +48,8 @@ class CohortRules(Record):
     inclusion: Text
     exclusion: Text = ""
     min_patients: int = Field(ge=2)
+    min_patients_of_class: int = Field(default=0, ge=0)
+    """Least number of patients with an image of each class, over both parts."""
     max_images_per_patient: int = Field(ge=1, le=1000)
     """Images beyond it (in order of image digest) are not used, with a coded reason."""
     parts: Parts
@@ -119,6 +122,10 @@ class DataContract(Record):
     preprocessing: Preprocessing
     labels: LabelRules
     deidentification: DeidentificationRules = DeidentificationRules()
+    reference: ReferenceHistogram | None = None
+    """What drift is measured against; None: it is not."""
+    checks: tuple[Check, ...] = ()
+    """How grave checks are; those not named have their usual weight."""
     disclosures: tuple[Disclosure, ...] = Field(default=(), max_length=2)
     """What a site may tell of its cohort; nothing else is told."""
 
@@ -130,9 +137,34 @@ class DataContract(Record):
         return self
 
     @model_validator(mode="after")
+    def _weighed_once(self) -> Self:
+        if len({one.code for one in self.checks}) != len(self.checks):
+            message = "a check is weighed twice"
+            raise ValueError(message)
+        if self.reference is None and self.check("drift") is not None:
+            message = "drift is weighed, and no reference says against what"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _dimensions_fit(self) -> Self:
         is_volume = isinstance(self.image.frames, Volume)
         if is_volume != (self.preprocessing.depth is not None):
             message = "frames of kind volume and preprocessing.depth go together"
             raise ValueError(message)
         return self
+
+    def check(self, code: str) -> Check | None:
+        """Return how this contract weighs a check; None where it does not say."""
+        return next((one for one in self.checks if one.code == code), None)
+
+    def severity(self, code: str) -> Severity:
+        """Say how grave it is that a check notices more than what is tolerated."""
+        own = self.check(code)
+        if own is not None:
+            return own.severity
+        return self.deidentification.burned_in if code in SIGNS else USUAL.get(code, "warn")
+
+    def must_be_seen(self, risks: Sequence[str]) -> bool:
+        """Say whether a person must look at an image with these signs of text in its pixels."""
+        return any(self.severity(one) != "warn" for one in risks)

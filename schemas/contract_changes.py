@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
 
 from schemas.base import Record
+from schemas.checks import DIMENSIONS, SIGNS, Severity
 from schemas.contract import DataContract
 from schemas.names import Text
 
@@ -41,18 +42,35 @@ _WORDS = (
 )
 _LISTS = ("/image/modalities", "/image/sop_classes", "/image/photometric")
 """Any of these will do."""
-_NEEDED = ("/image/required_attributes",)
-"""All of these must be there."""
+_OPEN_LISTS = ("/image/views", "/image/lateralities", "/image/body_parts")
+"""Any of these will do, and anything where the list is empty."""
+_NEEDED = ("/image/required_attributes", "/image/forbidden_attributes")
+"""All of these must be there, or must not."""
+_RANGES = (
+    *(f"/image/{one}" for one in ("rows", "columns", "bits_stored", "spacing_mm")),
+    "/image/frames/slices",
+    "/image/frames/spacing_mm",
+)
 _LEAST = (
     "/cohort/min_patients",
-    *(f"/image/{one}/least" for one in ("rows", "columns", "bits_stored")),
+    "/cohort/min_patients_of_class",
+    *(f"{one}/least" for one in _RANGES),
 )
-_MOST = tuple(f"/image/{one}/most" for one in ("rows", "columns", "bits_stored"))
+_DRIFT = "/reference"
+_MOST = (f"{_DRIFT}/most_distance", *(f"{one}/most" for one in _RANGES))
+_ASKED = ("/image/spacing_mm", "/image/frames/spacing_mm", _DRIFT)
+"""What a contract need not ask for at all."""
 _NO_CHANGE = ("/version",)
+_WEIGHTS = "/checks"
+"""Compared by what they mean, since an unnamed check has its usual weight."""
 
 
 def _subset(one: Leaf, other: Leaf) -> bool:
     return isinstance(one, tuple) and isinstance(other, tuple) and set(one) <= set(other)
+
+
+def _open_subset(one: Leaf, other: Leaf) -> bool:
+    return other == () or (one != () and _subset(one, other))
 
 
 def _below(one: Leaf, other: Leaf) -> bool:
@@ -73,8 +91,12 @@ _RULES: Mapping[str, Rule] = MappingProxyType(
             _LISTS, _widened(_subset, "more is allowed", "something is no longer allowed")
         ),
         **dict.fromkeys(
+            _OPEN_LISTS,
+            _widened(_open_subset, "more is allowed", "something is no longer allowed"),
+        ),
+        **dict.fromkeys(
             _NEEDED,
-            _widened(lambda old, new: _subset(new, old), "less is needed", "more is needed"),
+            _widened(lambda old, new: _subset(new, old), "less is asked", "more is asked"),
         ),
         **dict.fromkeys(
             _LEAST, _widened(lambda old, new: _below(new, old), "a lower least", "a higher least")
@@ -95,8 +117,41 @@ def changes(old: DataContract, new: DataContract) -> tuple[Change, ...]:
         ):
             continue
         level, reason = _judged(pointer, before, after)
+        if pointer.startswith(_DRIFT) and new.severity("drift") == "warn":
+            level, reason = "minor", "only warned of"
         found.append(Change(pointer=pointer, level=level, reason=reason))
-    return tuple(found)
+    found += _weights(old, new)
+    return tuple(sorted(found, key=lambda one: one.pointer))
+
+
+def _weights(old: DataContract, new: DataContract) -> Iterator[Change]:
+    """Compare how grave each check is, whether it is named or not."""
+    for code in sorted(DIMENSIONS):
+        before, after = old.check(code), new.check(code)
+        if before == after:
+            continue
+        level, reason = _weighed(_weight(old, code), _weight(new, code), is_sign=code in SIGNS)
+        listed = new.checks if after else old.checks
+        place = next(index for index, one in enumerate(listed) if one.code == code)
+        yield Change(pointer=f"{_WEIGHTS}/{place}", level=level, reason=f"{code}: {reason}")
+
+
+def _weight(contract: DataContract, code: str) -> tuple[int, float]:
+    """Return how grave a check is, and which share of it is tolerated."""
+    own = contract.check(code)
+    grave: tuple[Severity, ...] = ("warn", "quarantine", "block")
+    return grave.index(contract.severity(code)), own.most_share if own else 0.0
+
+
+def _weighed(old: tuple[int, float], new: tuple[int, float], *, is_sign: bool) -> tuple[Level, str]:
+    if old == new:
+        return "patch", "words"
+    if is_sign:
+        return "major", "other images wait for a person"
+    blocks, blocked = new[0] > 0, old[0] > 0
+    if blocks and (not blocked or new[1] < old[1]):
+        return "major", "graver"
+    return "minor", "lighter"
 
 
 def _judged(
@@ -104,6 +159,9 @@ def _judged(
 ) -> tuple[Level, str]:
     if pointer == "/id":
         return "major", "another contract"
+    asked = next((one for one in _ASKED if pointer.startswith(one)), "/")
+    if asked in after and any(one.startswith(f"{asked}/") for one in before):
+        return "minor", "no longer asked"
     if pointer not in before or pointer not in after:
         return "major", "a field of another kind"
     rule = _RULES.get(pointer)
@@ -116,6 +174,8 @@ def _judged(
 
 def _leaves(pointer: str, value: object) -> Iterator[tuple[str, Leaf]]:
     """Yield each field by its pointer; a list of plain values is one field."""
+    if pointer == _WEIGHTS:
+        return
     if isinstance(value, Record):
         for name in type(value).model_fields:
             yield from _leaves(f"{pointer}/{name}", getattr(value, name))

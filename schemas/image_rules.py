@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from schemas.base import Record
 from schemas.names import Name
@@ -21,6 +21,26 @@ class Range(Record):
             raise ValueError(message)
         return self
 
+
+class Distances(Record):
+    """A closed range of distances in millimetres."""
+
+    least: float = Field(gt=0, le=1000)
+    most: float = Field(gt=0, le=1000)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.least > self.most:
+            message = "least is above most"
+            raise ValueError(message)
+        return self
+
+    def holds(self, distance: float) -> bool:
+        """Say whether a distance lies in the range, as exports round it."""
+        return self.least - _ROUNDED_MM <= distance <= self.most + _ROUNDED_MM
+
+
+_ROUNDED_MM = 1e-6
 
 Photometric: TypeAlias = Literal[
     "MONOCHROME1",
@@ -58,9 +78,16 @@ class Volume(Record):
     plane: Literal["axial", "coronal", "sagittal"]
     slices: Range
     """How many a volume may have; gaps and doubled positions are refused."""
+    spacing_mm: Distances | None = None
+    """From slice to slice; None: any."""
 
 
 Frames: TypeAlias = Annotated[SingleFrame | EachFrame | Volume, Field(discriminator="kind")]
+
+CodeString: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[A-Z0-9_]([A-Z0-9_ ]{0,14}[A-Z0-9_])?$")
+]
+"""A value of representation CS (PS3.5 section 6.2)."""
 
 
 class ImageRules(Record):
@@ -74,5 +101,22 @@ class ImageRules(Record):
     bits_stored: Range
     photometric: tuple[Photometric, ...] = Field(min_length=1)
     frames: Frames = SingleFrame()
+    spacing_mm: Distances | None = None
+    """Between rows and between columns; None: any."""
+    views: tuple[CodeString, ...] = ()
+    """Allowed values of ViewPosition, such as PA; empty: any, or none."""
+    lateralities: tuple[Literal["L", "R", "B", "U"], ...] = ()
+    """Allowed values of ImageLaterality, or of Laterality where that is absent; empty: any."""
+    body_parts: tuple[CodeString, ...] = ()
+    """Allowed values of BodyPartExamined; empty: any, or none."""
     required_attributes: tuple[Name, ...] = ()
     """Keywords (PS3.6) that must be present and not empty."""
+    forbidden_attributes: tuple[Name, ...] = ()
+    """Keywords (PS3.6) that must be absent or empty."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if not set(self.required_attributes).isdisjoint(self.forbidden_attributes):
+            message = "an attribute is both required and forbidden"
+            raise ValueError(message)
+        return self

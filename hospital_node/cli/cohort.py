@@ -10,14 +10,15 @@ import typer
 
 from hospital_node.cli.options import ContractFile, Home, Json, read_contract
 from hospital_node.cli.summary import say_cohort, summary
-from hospital_node.cohort.contract_checks import conforms
-from hospital_node.cohort.near_duplicates import near_duplicates
+from hospital_node.cohort.findings import conforms
 from hospital_node.cohort.sources.spool import spools
 from hospital_node.cohort.store import open_cohort, stored_contracts
+from hospital_node.cohort.survey import reference_of
 from hospital_node.config import NodeHome, load_config
 from hospital_node.node import opened
 from schemas.command_line import say_json, say_refusal
-from schemas.errors import CohortRefused
+from schemas.errors import CohortRefused, InputRefused
+from schemas.reference import ReferenceHistogram
 
 app = typer.Typer(help="The cohort: DICOM in, the contract checked, nobody identifiable.")
 
@@ -40,8 +41,6 @@ def check(
 ) -> None:
     """Verify that the stored cohort is what was ingested, and show what its checks noticed.
 
-    Also looks for patients whose images look alike: one person under two identifiers.
-
     Ends with 0 when it conforms, with 1 when it does not, is not what was ingested, or none is
     stored, and with 2 when the contract cannot be read.
 
@@ -54,10 +53,43 @@ def check(
     except CohortRefused as refusal:
         say_refusal(refusal)
         raise typer.Exit(1) from None
-    findings = (*cohort.findings, *near_duplicates(cohort))
-    say_cohort(agreed, cohort.manifest, findings, json=form is Format.json)
-    if not conforms(findings):
+    say_cohort(agreed, cohort.manifest, cohort.findings, json=form is Format.json)
+    if not conforms(cohort.findings):
         raise typer.Exit(1)
+
+
+@app.command("histogram")
+def histogram(
+    *,
+    home: Home,
+    contract: ContractFile,
+    ends: Annotated[
+        tuple[float, float], typer.Option("--range", help="Ends of the first and last bin.")
+    ],
+    bins: Annotated[int, typer.Option(min=2, max=256, help="How many equal bins.")] = 16,
+    json: Json = False,
+) -> None:
+    """Print how the stored cohort's pixels are distributed, as a contract's [reference].
+
+    For the study lead, on images that may be shown. At a hospital this is about its patients: no
+    noise is added and nothing is charged, so it must not leave.
+
+    Example: hospital-node cohort histogram --home DIR --contract FILE --range -3 3
+    """
+    paths, agreed = NodeHome(home), read_contract(contract)
+    load_config(paths)
+    low, high = ends
+    if not low < high:
+        message = f"histogram refused: {low:g} is not below {high:g}"
+        raise InputRefused(message, next_step="name a range: --range LOW HIGH")
+    cohort = open_cohort(paths.cohort, agreed.digest)
+    found = reference_of(cohort, ReferenceHistogram.even(low, high, bins=bins))
+    if json:
+        say_json({"reference": found.model_dump(mode="json")})
+        return
+    shares = ", ".join(str(one) for one in found.shares)
+    typer.echo(f"[reference]\nlow = {low}\nhigh = {high}\nshares = [{shares}]")
+    typer.echo(f"most_distance = {found.most_distance}")
 
 
 @app.command("show")

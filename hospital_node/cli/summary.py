@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hospital_node.cohort.contract_checks import Finding, conforms
+from hospital_node.cohort.findings import Finding, conforms
 from schemas.command_line import say_json
 from schemas.contract import DataContract
 from schemas.manifest import DatasetManifest, Part

@@ -132,14 +132,14 @@ class Admission:
 
     def _review(self, name: str, read: FileRead) -> None:
         """Hold the signs of burned-in text against the contract and a person's decision."""
-        if self.known.contract.deidentification.burned_in == "warn":
-            self.risks.update((risk, "") for risk in read.risks)
-            return
+        contract = self.known.contract
+        grave = [one for one in read.risks if contract.severity(one) != "warn"]
         decision = self.known.decided.get(name)
-        if read.risks and (decision is None or not decision.covers(read.risks)):
-            raise Unfit(read.risks[0])
-        if read.risks and decision is not None and decision.verdict == "refuse":
+        if grave and (decision is None or not decision.covers(read.risks)):
+            raise Unfit(grave[0])
+        if grave and decision is not None and decision.verdict == "refuse":
             raise Unfit("review-refused")
+        self.risks.update((risk, "") for risk in read.risks if risk not in grave)
 
     def _arrive(
         self,

@@ -28,6 +28,7 @@ __all__ = [
     "OVERLAY_TAGS",
     "PLACE",
     "REGION_TAG",
+    "VIEW",
     "WINDOW",
     "Malformed",
     "Technical",
@@ -92,7 +93,17 @@ WINDOW: Mapping[str, bytes | None] = MappingProxyType(
 )
 """Read as well where the contract takes the file's own window."""
 
-_FORMS = {**ALLOWED, **PLACE, **WINDOW}
+VIEW: Mapping[str, bytes | None] = MappingProxyType(
+    {
+        "BodyPartExamined": _CODES,
+        "ImageLaterality": _CODES,
+        "Laterality": _CODES,
+        "ViewPosition": _CODES,
+    }
+)
+"""Read as well where the contract says from where, on which side and of what an image must be."""
+
+_FORMS = {**ALLOWED, **PLACE, **WINDOW, **VIEW}
 _PATTERNS = {
     keyword: None if form is None else re.compile(form) for keyword, form in _FORMS.items()
 }

@@ -23,6 +23,7 @@ from hospital_node.cohort.deidentification import (
     OVERLAY_TAGS,
     PLACE,
     REGION_TAG,
+    VIEW,
     WINDOW,
     Malformed,
     Technical,
@@ -104,12 +105,12 @@ def _read(path: Path, contract: DataContract) -> Image:
     if PIXELS not in dataset:
         raise Unfit("no-pixels")
     headers = frame_headers(dataset, header, groups=_needs_groups(contract))
-    rules = contract.deidentification
-    searched, asked = rules.ocr == "tesseract", rules.burned_in != "warn"
+    searched = contract.deidentification.ocr == "tesseract"
+    is_asked = contract.must_be_seen(risks)
     frames, pages = [], []
     for stored, frame in _frames(dataset, headers, contract):
         frames.append(frame)
-        if searched or (risks and asked):
+        if searched or is_asked:
             pages.append(page(stored))
     if searched and any(has_text(one) for one in pages):
         risks = (*risks, "text-found")
@@ -122,7 +123,7 @@ def _read(path: Path, contract: DataContract) -> Image:
         series=_identifier(dataset, "SeriesInstanceUID"),
         frames=tuple(frames),
         risks=risks,
-        pages=tuple(pages) if risks and asked else (),
+        pages=tuple(pages) if contract.must_be_seen(risks) else (),
     )
 
 
@@ -130,12 +131,19 @@ def _keywords(contract: DataContract) -> tuple[str, ...]:
     """Return the attributes that this contract needs."""
     places = _asks_where(contract)
     window = isinstance(contract.preprocessing.intensity, OwnWindow)
-    return (*ALLOWED, *(PLACE if places else ()), *(WINDOW if window else ()))
+    rules = contract.image
+    views = bool(rules.views or rules.lateralities or rules.body_parts)
+    return (
+        *ALLOWED,
+        *(PLACE if places else ()),
+        *(WINDOW if window else ()),
+        *(VIEW if views else ()),
+    )
 
 
 def _asks_where(contract: DataContract) -> bool:
-    spaced = contract.preprocessing.spacing_mm is not None
-    return spaced or isinstance(contract.image.frames, Volume)
+    rules = (contract.preprocessing.spacing_mm, contract.image.spacing_mm)
+    return rules != (None, None) or isinstance(contract.image.frames, Volume)
 
 
 def _needs_groups(contract: DataContract) -> bool:
@@ -144,8 +152,9 @@ def _needs_groups(contract: DataContract) -> bool:
 
 
 def _tags(keywords: tuple[str, ...], contract: DataContract) -> list[int]:
-    required = contract.image.required_attributes
-    named = [tag for keyword in (*keywords, *required) if (tag := tag_for_keyword(keyword))]
+    rules = contract.image
+    asked = (*rules.required_attributes, *rules.forbidden_attributes)
+    named = [tag for keyword in (*keywords, *asked) if (tag := tag_for_keyword(keyword))]
     fixed = [*OVERLAY_TAGS, *_IDENTITY, *TABLES, *PALETTE_TAGS, REGION_TAG, PIXELS]
     return [*named, *fixed, *(GROUP_TAGS if _needs_groups(contract) else ())]
 
@@ -161,12 +170,20 @@ def _frames(
         elif stored.values.min() == stored.values.max():
             continue
         spacing = place.spacing_mm if place else _spacing(header, contract)
+        _refuse_spacing(spacing, contract)
         shown = resized(view, contract.preprocessing, spacing_mm=spacing)
         yield stored, Frame(_digest(view), shown, place)
 
 
 def _spacing(header: Technical, contract: DataContract) -> tuple[float, float] | None:
-    return pixel_spacing(header) if contract.preprocessing.spacing_mm else None
+    rules = (contract.preprocessing.spacing_mm, contract.image.spacing_mm)
+    return None if rules == (None, None) else pixel_spacing(header)
+
+
+def _refuse_spacing(spacing: tuple[float, float] | None, contract: DataContract) -> None:
+    allowed = contract.image.spacing_mm
+    if allowed is not None and spacing is not None and not all(map(allowed.holds, spacing)):
+        raise Unfit("spacing")
 
 
 def _identifier(dataset: Dataset, keyword: str) -> str:

@@ -20,15 +20,33 @@ from hospital_node.cohort.deidentification import (
 )
 from hospital_node.cohort.reasons import Unfit
 from schemas.contract import DataContract
+from schemas.errors import InputRefused
 from schemas.image_rules import ImageRules, Range, SingleFrame
 from schemas.recipe import OwnWindow, Window
 
-__all__ = ["MAX_PIXELS", "TABLES", "judged"]
+__all__ = ["MAX_PIXELS", "TABLES", "judged", "refuse_unknown_attributes"]
 
 MAX_PIXELS = 2**26
 """Of a file, over all frames."""
 TABLES = (0x00283000, 0x00283010)
 """Modality LUT Sequence and VOI LUT Sequence (PS3.3 sections C.11.1 and C.11.2)."""
+
+
+def refuse_unknown_attributes(contract: DataContract) -> None:
+    """Refuse a contract that names an attribute which does not exist: it could not be looked for.
+
+    Raises:
+        InputRefused: as it says.
+    """
+    rules = contract.image
+    named = (*rules.required_attributes, *rules.forbidden_attributes)
+    unknown = [one for one in named if tag_for_keyword(one) is None]
+    if unknown:
+        message = (
+            f"contract refused: {', '.join(unknown)} in required_attributes or "
+            "forbidden_attributes, only keywords of PS3.6 are allowed"
+        )
+        raise InputRefused(message, next_step="mend the keyword with the study lead")
 
 
 def judged(dataset: Dataset, header: Technical, contract: DataContract) -> tuple[str, ...]:
@@ -38,6 +56,8 @@ def judged(dataset: Dataset, header: Technical, contract: DataContract) -> tuple
             raise Unfit(code)
     if any(not _is_filled(dataset, keyword) for keyword in contract.image.required_attributes):
         raise Unfit("attribute-missing")
+    if any(_is_filled(dataset, keyword) for keyword in contract.image.forbidden_attributes):
+        raise Unfit("attribute-forbidden")
     if any(tag in dataset for tag in _unread_tables(contract)):
         raise Unfit("modality-table")
     overlay, regions = any(tag in dataset for tag in OVERLAY_TAGS), REGION_TAG in dataset
@@ -69,6 +89,12 @@ def _within(header: Technical, keyword: str, allowed: Range) -> bool:
     return allowed.least <= int(header.get(keyword, "0")) <= allowed.most
 
 
+def _is_other(header: Technical, allowed: tuple[str, ...], *keywords: str) -> bool:
+    """Say whether the first of these attributes that is there has a value that is not allowed."""
+    found = next((header[one] for one in keywords if one in header), "")
+    return bool(allowed) and found not in allowed
+
+
 def _frames(header: Technical) -> int:
     return int(header.get("NumberOfFrames", "1"))
 
@@ -95,6 +121,11 @@ _CHECKS: Mapping[str, Callable[[Technical, ImageRules], bool]] = MappingProxyTyp
         "no-sop-class": lambda header, _: "SOPClassUID" not in header,
         "sop-class": lambda header, rules: header["SOPClassUID"] not in rules.sop_classes,
         "modality": lambda header, rules: header.get("Modality") not in rules.modalities,
+        "view": lambda header, rules: _is_other(header, rules.views, "ViewPosition"),
+        "laterality": lambda header, rules: _is_other(
+            header, rules.lateralities, "ImageLaterality", "Laterality"
+        ),
+        "body-part": lambda header, rules: _is_other(header, rules.body_parts, "BodyPartExamined"),
         "no-pixels": lambda header, _: header.keys().isdisjoint(
             {"Rows", "PhotometricInterpretation"}
         ),

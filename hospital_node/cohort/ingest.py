@@ -20,14 +20,17 @@ from numpy.typing import NDArray
 
 from hospital_node.cohort import quarantine
 from hospital_node.cohort.admission import Admission, Known
-from hospital_node.cohort.contract_checks import Finding, examined, refuse_unfit
+from hospital_node.cohort.contract_checks import Evidence, examined, found_residue
 from hospital_node.cohort.desk import Desk
+from hospital_node.cohort.findings import Finding, refuse_unfit
+from hospital_node.cohort.header_checks import refuse_unknown_attributes
 from hospital_node.cohort.intake import Reader, file_names, outcomes
 from hospital_node.cohort.labels import read_labels
 from hospital_node.cohort.ocr import refuse_missing
 from hospital_node.cohort.parts import settle_parts
 from hospital_node.cohort.readings import Readings, opened_readings, readings_file
 from hospital_node.cohort.reasons import REASONS
+from hospital_node.cohort.residue import residue
 from hospital_node.cohort.selection import Arrival, Selection, selected
 from hospital_node.cohort.sources import folder_files
 from hospital_node.cohort.store import (
@@ -40,6 +43,7 @@ from hospital_node.cohort.store import (
     workshop,
     written_pixels,
 )
+from hospital_node.cohort.survey import Survey
 from hospital_node.cohort.transforms import normalised, stacked
 from schemas.contract import DataContract
 from schemas.errors import CohortRefused, SourceEmpty
@@ -61,13 +65,15 @@ def ingest(source: Path, labels: Path, contract: DataContract, *, desk: Desk) ->
     """Make the cohort of a contract and store it.
 
     Raises:
-        InputRefused: the source is no folder, or the program that searches for text is missing.
+        InputRefused: the source is no folder, the program that searches for text is missing, or the
+            contract names an attribute that does not exist.
         LabelsRefused: the labels table has a fault.
         SourceEmpty: no file, or none that can be used.
         NotConforming: a blocking check of the contract fails.
         HomeRefused: the pseudonym key is not the one that this home's parts were made under.
     """
     refuse_missing(contract)
+    refuse_unknown_attributes(contract)
     files = folder_files(source, besides=labels)
     table = read_labels(labels, contract)
     known = Known.of(table, contract, desk=desk)
@@ -130,14 +136,15 @@ def _made(
     quarantine.forget(desk.store, contract.digest, besides=set(seen))
     _refuse_nothing(used, not_used)
     with workshop(desk.store) as folder:
-        pack = _packed(readings, used, contract, folder / PIXELS)
+        pack, survey = _packed(readings, used, contract, folder / PIXELS)
         manifest = _manifest(used, not_used, contract, pack=pack, desk=desk)
-        findings = examined(
-            manifest,
-            contract,
+        evidence = Evidence(
             noted=not_used + admission.risks,
+            labels=len(known.rows),
             unread_labels=len(known.rows.keys() - admission.found),
+            survey=survey,
         )
+        findings = _examined(manifest, known, evidence)
         refuse_unfit(findings)
         settle_parts(desk.store, manifest, key=desk.key)
         records = Records(contract, manifest, findings, _origin(seen, labels, known))
@@ -173,10 +180,21 @@ def _refuse_nothing(used: Sequence[Arrival], not_used: Counter[tuple[str, str]])
     raise SourceEmpty(message, next_step=f"{code}: {REASONS[code].remedy}")
 
 
+def _examined(manifest: DatasetManifest, known: Known, evidence: Evidence) -> tuple[Finding, ...]:
+    """Check the cohort, and last what the checks themselves would store."""
+    findings = examined(manifest, known.contract, evidence)
+    patients = {one.patient for one in known.rows.values()}
+    left = residue(
+        manifest, findings, known.contract, named=(known.rows, patients), key=known.desk.key
+    )
+    return (*findings, *found_residue(left, known.contract))
+
+
 def _packed(
     readings: Readings, used: Sequence[Arrival], contract: DataContract, path: Path
-) -> Digest:
-    """Normalise patient by patient and write the pixels in the order of `used`."""
+) -> tuple[Digest, Survey]:
+    """Normalise patient by patient, look at each image, and write it in the order of `used`."""
+    survey = Survey.of([one.row for one in used], contract.reference)
     recipe = contract.preprocessing
     patients: defaultdict[str, list[int]] = defaultdict(list)
     for index, one in enumerate(used):
@@ -186,7 +204,8 @@ def _packed(
             images = [_image(readings, used[index], contract) for index in places]
             for index, image in zip(places, normalised(images, recipe.normalisation), strict=True):
                 write(index, image)
-    return seal_pixels(path)
+                survey.take(index, image)
+    return seal_pixels(path), survey
 
 
 def _image(readings: Readings, one: Arrival, contract: DataContract) -> NDArray[np.float32]:

@@ -67,7 +67,8 @@ def outcomes(
     for place in range(len(files)):
         known = reader.readings.known(names[place]) if names else None
         if known is None or (
-            _asks(known, reader.contract) and names[place] not in kept | reader.decided.keys()
+            reader.contract.must_be_seen(known.risks)
+            and names[place] not in kept | reader.decided.keys()
         ):
             unread.append(place)
         else:
@@ -81,10 +82,6 @@ def outcomes(
         if done % _COMMIT_FILES == 0:
             reader.readings.commit()
     reader.readings.commit()
-
-
-def _asks(known: FileRead, contract: DataContract) -> bool:
-    return bool(known.risks) and contract.deidentification.burned_in != "warn"
 
 
 def _name_missing_codecs(files: Sequence[Path], desk: Desk) -> None:

@@ -6,67 +6,65 @@
 * A sign that flat images share tells nothing: one with few values on either side is left out.
 """
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hospital_node.cohort.contract_checks import Finding
-from hospital_node.cohort.store import Cohort
+from schemas.manifest import ImageRow, Pseudonym
 
-__all__ = ["near_duplicates"]
+__all__ = ["Alike", "alike", "sign_of"]
 
 SIDE = 16
 LEAST = SIDE * SIDE // 8
 """Values on either side of the mean, for a sign to tell something."""
 
 
-def near_duplicates(cohort: Cohort) -> tuple[Finding, ...]:
-    """Find patients whose images look alike."""
-    groups: defaultdict[bytes, list[int]] = defaultdict(list)
-    for index in range(len(cohort.pixels)):
-        sign = _sign(np.asarray(cohort.pixels[index]))
-        if sign is not None:
-            groups[sign].append(index)
-    return tuple(_findings(cohort, list(groups.values())))
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """How many patients have an image that looks like another patient's."""
+
+    patients: int
+    across: int
+    """Those of them whose likeness is in the other part."""
 
 
-def _sign(image: NDArray[np.float32]) -> bytes | None:
+def sign_of(image: NDArray[np.float32]) -> int:
+    """Return 64 bits that name what an image looks like in the large; 0: it tells nothing."""
     plane = image.reshape(-1, *image.shape[-2:]).mean(axis=0, dtype=np.float64)
-    rows = np.array_split(plane, min(SIDE, plane.shape[0]), axis=0)
-    means = np.array(
-        [
-            [part.mean() for part in np.array_split(row, min(SIDE, plane.shape[1]), axis=1)]
-            for row in rows
-        ]
-    )
-    above = means > means.mean()
+    for axis in (0, 1):
+        edges = _edges(plane.shape[axis])
+        sizes = np.diff([*edges, plane.shape[axis]])
+        sums = np.add.reduceat(plane, edges, axis=axis)
+        plane = sums / (sizes[:, None] if axis == 0 else sizes)
+    above = plane > plane.mean()
     count = int(above.sum())
     if not LEAST <= count <= above.size - LEAST:
-        return None
-    return np.packbits(above).tobytes()
+        return 0
+    named = hashlib.blake2b(np.packbits(above).tobytes(), digest_size=8).digest()
+    return int.from_bytes(named, "big")
 
 
-def _findings(cohort: Cohort, groups: Sequence[Sequence[int]]) -> Iterator[Finding]:
-    rows = cohort.manifest.rows
-    patients = across = 0
-    for group in groups:
-        alike = {rows[index].patient for index in group}
-        if len(alike) > 1:
-            patients += len(alike)
-            across += len(alike) * (len({rows[index].part for index in group}) > 1)
-    for code, count, found in (
-        ("near-duplicate", patients, "patients with an image that looks like another patient's"),
-        ("near-duplicate-across-parts", across, "such patients in different parts"),
-    ):
-        if count:
-            yield Finding(
-                code=code,
-                pointer="/cohort/parts",
-                expected="each person under one patient identifier",
-                found=found,
-                count=count,
-                severity="warn",
-                remedy="find out whether one person has two identifiers, and mend the labels table",
-            )
+def _edges(length: int) -> NDArray[np.intp]:
+    """Return where each of at most `SIDE` parts of a length begins."""
+    parts = min(SIDE, length)
+    return np.arange(parts) * length // parts
+
+
+def alike(rows: Sequence[ImageRow], signs: NDArray[np.uint64]) -> Alike:
+    """Find the patients whose images look alike."""
+    groups: defaultdict[int, list[int]] = defaultdict(list)
+    for index, sign in enumerate(signs.tolist()):
+        if sign:
+            groups[sign].append(index)
+    found, across = set[Pseudonym](), set[Pseudonym]()
+    for group in groups.values():
+        patients = {rows[index].patient for index in group}
+        if len(patients) > 1:
+            found |= patients
+            if len({rows[index].part for index in group}) > 1:
+                across |= patients
+    return Alike(len(found), len(across))

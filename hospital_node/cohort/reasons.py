@@ -86,6 +86,11 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         "attribute-missing": _refused(
             "a required attribute is absent or empty", _EXPORT, pointer="/image/required_attributes"
         ),
+        "attribute-forbidden": _refused(
+            "an attribute that must not be there",
+            "export it without this attribute",
+            pointer="/image/forbidden_attributes",
+        ),
         # What it shows.
         "sop-class": _refused("another kind of object", _SELECT, pointer="/image/sop_classes"),
         "modality": _refused("another modality", _SELECT, pointer="/image/modalities"),
@@ -93,6 +98,9 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         "photometric": _refused(
             "another photometric interpretation", _SELECT, pointer="/image/photometric"
         ),
+        "view": _refused("another view, or none", _SELECT, pointer="/image/views"),
+        "laterality": _refused("another side, or none", _SELECT, pointer="/image/lateralities"),
+        "body-part": _refused("another body part, or none", _SELECT, pointer="/image/body_parts"),
         "multi-frame": _refused("more than one frame", _SELECT, pointer="/image/frames/kind"),
         "rows": _refused("a height out of range", _SELECT, pointer="/image/rows"),
         "columns": _refused("a width out of range", _SELECT, pointer="/image/columns"),
@@ -115,6 +123,12 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         # Where it lies.
         "no-spacing": _refused(
             "no distance between pixels", _SELECT, pointer="/preprocessing/spacing_mm"
+        ),
+        "spacing": _refused(
+            "a distance between pixels out of range", _SELECT, pointer="/image/spacing_mm"
+        ),
+        "slice-spacing": _refused(
+            "a distance between slices out of range", _SELECT, pointer="/image/frames/spacing_mm"
         ),
         "no-place": _refused(
             "a slice without position, orientation or series", _SELECT, pointer="/image/frames"

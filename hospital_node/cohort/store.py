@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hospital_node.cohort.contract_checks import Examination, Finding
+from hospital_node.cohort.findings import Examination, Finding
 from schemas.base import Record
 from schemas.contract import DataContract
 from schemas.errors import CohortChanged, CohortRefused, InvalidRecord, OtherVersion

@@ -59,6 +59,8 @@ def stacked_slices(slices: Sequence[Slice], rules: Volume) -> Stack:
     if not rules.slices.least <= len(kept) <= rules.slices.most or not steps:
         raise Unfit("slice-count")
     usual = median(steps)
+    if rules.spacing_mm is not None and not rules.spacing_mm.holds(usual):
+        raise Unfit("slice-spacing")
     if any(abs(step - usual) > _UNEVEN * usual for step in steps):
         raise Unfit("slice-gap")
     _refuse_leaning(kept)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hospital_node.cohort import quarantine
-from hospital_node.cohort.contract_checks import conforms, examined
+from hospital_node.cohort.contract_checks import Evidence, examined
+from hospital_node.cohort.findings import conforms
 from hospital_node.cohort.readings import opened_readings, readings_folder
 from hospital_node.cohort.reasons import REASONS
 from hospital_node.cohort.store import (
@@ -29,6 +30,7 @@ from hospital_node.cohort.store import (
     workshop,
     written_pixels,
 )
+from hospital_node.cohort.survey import Survey
 from schemas.base import Record
 from schemas.errors import CohortChanged, InvalidRecord
 from schemas.files import write_durably
@@ -107,12 +109,15 @@ def _rewritten(store: Path, cohort: Cohort, named: AbstractSet[Pseudonym]) -> bo
     """Write a cohort again without patients; say whether it still conforms, and so stands."""
     keep = [index for index, row in enumerate(cohort.manifest.rows) if row.patient not in named]
     with workshop(store) as folder:
+        rows = [cohort.manifest.rows[index] for index in keep]
+        survey = Survey.of(rows, cohort.contract.reference)
         with written_pixels(folder / PIXELS, (len(keep), *cohort.pixels.shape[1:])) as write:
             for new, old in enumerate(keep):
                 write(new, cohort.pixels[old])
+                survey.take(new, cohort.pixels[old])
         manifest = _without(cohort.manifest, keep, pack=seal_pixels(folder / PIXELS))
         noted = {(one.code, ""): one.files for one in manifest.not_used}
-        findings = examined(manifest, cohort.contract, noted=noted, unread_labels=0)
+        findings = examined(manifest, cohort.contract, Evidence(noted=noted, survey=survey))
         if not keep or not conforms(findings):
             remove(store, cohort.contract.digest)
             return False

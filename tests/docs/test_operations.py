@@ -1,5 +1,6 @@
 """The pages on where images come from, typed command by command; the archive is a real one."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from hospital_node.cohort.sources.settings import DicomWeb, Pacs
 from hospital_node.config import NodeConfig, NodeHome
 from schemas.base import Record
 from schemas.command_line import run
+from schemas.contract import DataContract
+from schemas.reference import ReferenceHistogram
 from tests.docs.pages import DOCS, blocks, commands, rows
 from tests.docs.test_quickstart import write_hospital
 from tests.hospital_node.cohort.sources.orthanc import PASSWORD, USER, Orthanc, running
@@ -41,6 +44,24 @@ def test_the_commands_of_the_folder_page_do_what_it_says(workplace: Path) -> Non
     assert len(pixels()) == 1
     typed(PAGES / "index.md")
     assert not list((workplace / "nodes" / "north").glob("spool/*"))
+
+
+def test_the_contract_of_its_page_is_met_and_its_checks_are_shown(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed(PAGES / "folder.md")
+    capsys.readouterr()
+    shown = [one for one in commands(DOCS / "data-contract.md") if one[2] in {"check", "histogram"}]
+    for words in shown:
+        assert run(hospital_node.cli.app, words[1:]) == 0, words
+    found, _, histogram = capsys.readouterr().out.partition("\n")
+    assert json.loads(found)["conforms"]
+    assert "drift" not in {one["code"] for one in json.loads(found)["findings"]}
+    made = ReferenceHistogram.from_toml(histogram.replace("[reference]\n", ""))
+    contract = (workplace / "lesions.contract.toml").read_text()
+    agreed = DataContract.from_toml(contract).reference
+    assert agreed is not None
+    assert agreed.distance_to(made.shares) < 0.01
 
 
 def test_the_shown_settings_are_read_and_every_key_is_listed() -> None:

@@ -15,6 +15,7 @@ import deployment.cli
 import hospital_node.cli
 from schemas import command_line
 from schemas.base import Record
+from schemas.checks import DIMENSIONS
 from schemas.contract import DataContract
 from schemas.errors import FederationError
 from schemas.plan import TrainingPlan
@@ -185,6 +186,16 @@ def test_every_field_stands_in_its_table_with_its_default(model: type[Record], p
 def test_the_contract_of_the_page_is_one() -> None:
     (text,) = blocks(DOCS / "data-contract.md", "toml")
     assert DataContract.from_toml(text).id == "lesions"
+
+
+def test_every_check_stands_in_the_table_of_its_dimension() -> None:
+    listed = {
+        code: cells[0]
+        for heading, cells in rows(DOCS / "data-contract.md")
+        if heading == "What is checked"
+        for code in re.findall(r"`([a-z-]+)`", cells[1])
+    }
+    assert listed == dict(DIMENSIONS)
 
 
 def claims() -> list[str]:

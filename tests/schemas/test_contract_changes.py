@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import deployment.cli
+from schemas.checks import DIMENSIONS
 from schemas.command_line import run
 from schemas.contract import DataContract
 from schemas.contract_changes import change_of, changes, is_raised_enough
@@ -29,6 +30,19 @@ def changed(**updates: Any) -> DataContract:
     return DataContract.model_validate_json(json.dumps(fields))
 
 
+REFERENCE = {
+    "low": 0.0,
+    "high": 1.0,
+    "shares": [0.5, 0.5],
+    "distance": "wasserstein-1",
+    "most_distance": 0.1,
+}
+
+
+def weight(code: str, severity: str, **more: object) -> dict[str, object]:
+    return {"code": code, "dimension": DIMENSIONS[code], "severity": severity, **more}
+
+
 STORIES: dict[str, tuple[dict[str, Any], str]] = {
     "nothing": ({}, "none"),
     "a title": ({"title": "Other words"}, "patch"),
@@ -43,6 +57,20 @@ STORIES: dict[str, tuple[dict[str, Any], str]] = {
     "fewer patients": ({"cohort__min_patients": 2}, "none"),
     "more patients": ({"cohort__min_patients": 3}, "major"),
     "one attribute needed": ({"image__required_attributes": ["ViewPosition"]}, "major"),
+    "one attribute forbidden": ({"image__forbidden_attributes": ["PatientName"]}, "major"),
+    "a view": ({"image__views": ["PA"]}, "major"),
+    "a side": ({"image__lateralities": ["L"]}, "major"),
+    "a body part": ({"image__body_parts": ["CHEST"]}, "major"),
+    "a distance": ({"image__spacing_mm": {"least": 0.1, "most": 0.2}}, "major"),
+    "more of each class": ({"cohort__min_patients_of_class": 5}, "major"),
+    "a reference that blocks": (
+        {"reference": REFERENCE, "checks": [weight("drift", "block")]},
+        "major",
+    ),
+    "a check graver": ({"checks": [weight("near-duplicate", "block")]}, "major"),
+    "a check lighter": ({"checks": [weight("too-few-patients", "warn")]}, "minor"),
+    "a check in other words": ({"checks": [weight("no-label", "warn", remedy="Ask")]}, "patch"),
+    "a sign lighter": ({"checks": [weight("overlay", "warn")]}, "major"),
     "more images of a patient": ({"cohort__max_images_per_patient": 4}, "major"),
     "another split": ({"cohort__parts__validation_fraction": 0.3}, "major"),
     "another size": ({"preprocessing__height": 16}, "major"),
@@ -70,6 +98,70 @@ def test_a_change_names_its_place_and_no_value() -> None:
     (one,) = changes(contract(), changed(image__rows__most=77))
     assert (one.pointer, one.level, one.reason) == ("/image/rows/most", "minor", "a higher most")
     assert "77" not in one.canonical().decode()
+
+
+FORTH: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "no distance asked": (
+        {"image__spacing_mm": {"least": 0.1, "most": 0.2}},
+        {"image__spacing_mm": None},
+        "minor",
+    ),
+    "a wider distance": (
+        {"image__spacing_mm": {"least": 0.1, "most": 0.2}},
+        {"image__spacing_mm": {"least": 0.05, "most": 0.3}},
+        "minor",
+    ),
+    "one more view": ({"image__views": ["PA"]}, {"image__views": ["AP", "PA"]}, "minor"),
+    "any view": ({"image__views": ["PA"]}, {"image__views": []}, "minor"),
+    "another view": ({"image__views": ["PA"]}, {"image__views": ["AP"]}, "major"),
+    "nothing forbidden": (
+        {"image__forbidden_attributes": ["PatientName"]},
+        {"image__forbidden_attributes": []},
+        "minor",
+    ),
+    "drift tolerated further": (
+        {"reference": REFERENCE, "checks": [weight("drift", "block")]},
+        {"reference": {**REFERENCE, "most_distance": 0.2}, "checks": [weight("drift", "block")]},
+        "minor",
+    ),
+    "drift from something else": (
+        {"reference": REFERENCE, "checks": [weight("drift", "block")]},
+        {"reference": {**REFERENCE, "shares": [0.25, 0.75]}, "checks": [weight("drift", "block")]},
+        "major",
+    ),
+    "a reference that is only warned of": ({}, {"reference": REFERENCE}, "minor"),
+    "no drift": (
+        {"reference": REFERENCE, "checks": [weight("drift", "block")]},
+        {},
+        "minor",
+    ),
+    "a larger share": (
+        {"checks": [weight("no-label", "block", most_share=0.1)]},
+        {"checks": [weight("no-label", "block", most_share=0.2)]},
+        "minor",
+    ),
+    "a smaller share": (
+        {"checks": [weight("no-label", "block", most_share=0.1)]},
+        {"checks": [weight("no-label", "block")]},
+        "major",
+    ),
+    "checks in another order": (
+        {"checks": [weight("no-label", "block"), weight("rows", "block")]},
+        {"checks": [weight("rows", "block"), weight("no-label", "block")]},
+        "none",
+    ),
+}
+
+
+@pytest.mark.parametrize("story", FORTH)
+def test_what_is_asked_of_images_and_checks_is_weighed_both_ways(story: str) -> None:
+    old, new, level = FORTH[story]
+    assert change_of(changes(changed(**old), changed(**new))) == level
+
+
+def test_a_check_that_is_weighed_otherwise_is_named() -> None:
+    (one,) = changes(contract(), changed(checks=[weight("near-duplicate", "block")]))
+    assert (one.pointer, one.reason) == ("/checks/0", "near-duplicate: graver")
 
 
 def test_back_and_forth_one_of_the_ways_is_major_where_any_rule_is_not_words() -> None:

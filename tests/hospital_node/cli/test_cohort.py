@@ -11,6 +11,7 @@ from hospital_node.config import NodeHome
 from schemas.audit.events import CohortIngested, CohortWithdrawn
 from schemas.audit.lines import read_events
 from schemas.command_line import run
+from schemas.reference import ReferenceHistogram
 from schemas.update import Update
 from tests import study
 from tests.desk import desk
@@ -233,3 +234,17 @@ def test_a_missing_codec_is_named_before_the_work_starts(
     )
     assert "codec-missing (1): found no installed codec (MPEG2 Main Profile" in said.out
     assert "codec-missing (1): found no installed codec (JPEG Extended" in said.out
+
+
+def test_a_histogram_is_printed_as_a_reference_and_an_empty_range_is_refused(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ingest(home) == 0
+    rules = ("--contract", str(home.parent / "small.contract.toml"))
+    capsys.readouterr()
+    assert typed(home, "histogram", *rules, "--range", "-2", "2", "--bins", "4", "--json") == 0
+    found = json.dumps(told(capsys)["reference"])
+    reference = ReferenceHistogram.model_validate_json(found)
+    assert sum(reference.shares) == pytest.approx(1)
+    assert typed(home, "histogram", *rules, "--range", "2", "2") == 2
+    assert "histogram refused: 2 is not below 2" in capsys.readouterr().err

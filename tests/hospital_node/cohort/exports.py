@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 from hospital_node.cohort.ingest import Desk, IngestReport, ingest
+from schemas.checks import Severity
 from schemas.contract import (
     CohortRules,
     DataContract,
@@ -19,7 +20,6 @@ from schemas.contract import (
     LabelRules,
     PartByColumn,
     PartByHash,
-    Severity,
 )
 from schemas.image_rules import ImageRules, Range
 from schemas.recipe import ImageNormalisation, Intensity, Normalisation, Preprocessing, StoredBits

@@ -17,7 +17,8 @@ from hospital_node.cohort.ingest import ingest
 from hospital_node.cohort.pixels import stored_frames
 from hospital_node.cohort.reasons import REASONS, NotUsed
 from hospital_node.cohort.workers import read_apart
-from schemas.contract import DataContract, Severity
+from schemas.checks import Severity
+from schemas.contract import DataContract
 from schemas.image_rules import EachFrame, Range
 from tests.hospital_node.cohort.exports import contract, desk, write_export
 

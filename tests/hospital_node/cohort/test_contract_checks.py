@@ -2,9 +2,11 @@
 
 import pytest
 
-from hospital_node.cohort.contract_checks import Finding, conforms, examined, refuse_unfit
+from hospital_node.cohort.contract_checks import Evidence, examined, found_residue
+from hospital_node.cohort.findings import Finding, conforms, refuse_unfit
 from hospital_node.cohort.reasons import REASONS
-from schemas.contract import DataContract, Severity
+from schemas.checks import DIMENSIONS, RESIDUE, SIGNS, Check, Severity
+from schemas.contract import DataContract
 from schemas.errors import NotConforming
 from schemas.manifest import DatasetManifest, ImageRow
 from tests.hospital_node.cohort.exports import contract
@@ -39,7 +41,8 @@ def findings(
     noted: dict[tuple[str, str], int] | None = None,
     unread_labels: int = 0,
 ) -> tuple[Finding, ...]:
-    return examined(cohort, agreed or contract(), noted=noted or {}, unread_labels=unread_labels)
+    evidence = Evidence(noted=noted or {}, labels=100, unread_labels=unread_labels)
+    return examined(cohort, agreed or contract(), evidence)
 
 
 def test_a_sound_cohort_has_no_findings() -> None:
@@ -121,3 +124,84 @@ def test_every_reason_points_into_the_contract_or_says_what_it_expects(code: str
     assert found.remedy
     assert found.found
     assert bool(found.pointer) or bool(found.expected)
+
+
+def weighed(code: str, severity: Severity, **more: object) -> DataContract:
+    """Return the small contract, which weighs one check."""
+    check = Check(code=code, dimension=DIMENSIONS[code], severity=severity, **more)  # type: ignore[arg-type]
+    return contract().model_copy(update={"checks": (check,)})
+
+
+def test_every_reason_is_a_check_and_every_finding_has_its_dimension() -> None:
+    of_the_cohort = {
+        RESIDUE,
+        "class-count",
+        "class-support",
+        "drift",
+        "flat",
+        "label-without-image",
+        "near-duplicate",
+        "near-duplicate-across-parts",
+        "part-empty",
+        "too-few-patients",
+    }
+    assert {*REASONS} | of_the_cohort == {*DIMENSIONS}
+    assert {code for code, one in REASONS.items() if one.outcome == "quarantined"} == {*SIGNS}
+    (found,) = findings(manifest(), noted={("rows", ""): 1})
+    assert found.dimension == "conformity"
+
+
+def test_a_contract_makes_a_check_graver_and_says_what_helps() -> None:
+    agreed = weighed("no-label", "block", remedy="ask the registry")
+    (found,) = findings(manifest(), agreed, {("no-label", ""): 3})
+    assert (found.severity, found.remedy) == ("block", "ask the registry")
+    with pytest.raises(NotConforming, match="no row in the labels table, as the contract says"):
+        refuse_unfit((found,))
+
+
+def test_a_contract_makes_a_check_lighter() -> None:
+    agreed = weighed("too-few-patients", "warn")
+    agreed = agreed.model_copy(
+        update={"cohort": agreed.cohort.model_copy(update={"min_patients": 25})}
+    )
+    (found,) = findings(manifest(), agreed)
+    assert (found.code, found.severity) == ("too-few-patients", "warn")
+    assert found.remedy
+
+
+@pytest.mark.parametrize(("unread", "severity"), [(10, "warn"), (11, "block")])
+def test_up_to_the_share_that_is_tolerated_a_check_only_warns(
+    unread: int, severity: Severity
+) -> None:
+    agreed = weighed("label-without-image", "block", most_share=0.1)
+    (found,) = findings(manifest(), agreed, unread_labels=unread)
+    assert found.severity == severity
+
+
+def test_one_sign_of_text_may_weigh_more_than_the_others() -> None:
+    agreed = weighed("overlay", "block")
+    found = findings(manifest(), agreed, {("overlay", ""): 1, ("secondary-capture", ""): 1})
+    assert {one.code: one.severity for one in found} == {
+        "overlay": "block",
+        "secondary-capture": "quarantine",
+    }
+    assert agreed.must_be_seen(["overlay"])
+    assert not weighed("overlay", "warn").must_be_seen(["overlay"])
+
+
+def test_too_few_patients_of_a_class_block_where_the_contract_asks_for_more() -> None:
+    agreed = contract()
+    rules = agreed.cohort.model_copy(update={"min_patients_of_class": 13})
+    found = findings(manifest(), agreed.model_copy(update={"cohort": rules}))
+    assert [(one.code, one.count, one.severity) for one in found] == [
+        ("class-count", 12, "block"),
+        ("class-count", 12, "block"),
+    ]
+    rules = rules.model_copy(update={"min_patients_of_class": 12})
+    assert findings(manifest(), agreed.model_copy(update={"cohort": rules})) == ()
+
+
+def test_what_is_left_of_an_identifier_blocks() -> None:
+    assert found_residue(0, contract()) == ()
+    (found,) = found_residue(2, contract())
+    assert (found.severity, found.count, found.dimension) == ("block", 2, "confidentiality")

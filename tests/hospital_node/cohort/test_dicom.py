@@ -28,8 +28,10 @@ from pydicom.uid import (
 )
 
 from hospital_node.cohort.dicom import Image, read
+from hospital_node.cohort.header_checks import refuse_unknown_attributes
 from hospital_node.cohort.reasons import REASONS, NotUsed
-from schemas.image_rules import Range
+from schemas.errors import InputRefused
+from schemas.image_rules import Distances, Range
 from schemas.recipe import Window
 from tests.hospital_node.cohort.exports import contract, image, pixels, recipe, write
 
@@ -75,6 +77,31 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"required_attributes": ("ViewPosition",)},
         "attribute-missing",
     ),
+    "a forbidden attribute": (
+        {"PatientAddress": "Somewhere"},
+        {"forbidden_attributes": ("PatientAddress",)},
+        "attribute-forbidden",
+    ),
+    "a forbidden sequence": (
+        {"OtherPatientIDsSequence": [Dataset()]},
+        {"forbidden_attributes": ("OtherPatientIDsSequence",)},
+        "attribute-forbidden",
+    ),
+    "another view": ({"ViewPosition": "LL"}, {"views": ("AP", "PA")}, "view"),
+    "no view": ({}, {"views": ("AP", "PA")}, "view"),
+    "another side": ({"ImageLaterality": "R"}, {"lateralities": ("L",)}, "laterality"),
+    "the other side in the older attribute": (
+        {"Laterality": "R"},
+        {"lateralities": ("L",)},
+        "laterality",
+    ),
+    "another body part": ({"BodyPartExamined": "HAND"}, {"body_parts": ("CHEST",)}, "body-part"),
+    "coarse pixels": (
+        {"PixelSpacing": [0.1, 0.4]},
+        {"spacing_mm": Distances(least=0.1, most=0.3)},
+        "spacing",
+    ),
+    "pixels of unknown size": ({}, {"spacing_mm": Distances(least=0.1, most=0.3)}, "no-spacing"),
     "no pixels": ({"PixelData": None}, {}, "no-pixels"),
     "empty pixels": ({"PixelData": b""}, {}, "no-pixels"),
     "half of the pixels": ({"PixelData": bytes(range(256))}, {}, "undecodable"),
@@ -89,6 +116,45 @@ def test_a_file_that_does_not_fit_has_a_coded_reason(
     path = write(image(1, patient="P", **changes), tmp_path / "file")
     assert read(path, contract(**rules)) == NotUsed(code)
     assert code in REASONS
+
+
+FIT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a forbidden attribute is empty": (
+        {"PatientAddress": ""},
+        {"forbidden_attributes": ("PatientAddress",)},
+    ),
+    "a view that is allowed": ({"ViewPosition": "PA"}, {"views": ("AP", "PA")}),
+    "a side that is allowed": (
+        {"ImageLaterality": "L", "Laterality": "R"},
+        {"lateralities": ("L",)},
+    ),
+    "a body part that is allowed": ({"BodyPartExamined": "CHEST"}, {"body_parts": ("CHEST",)}),
+    "fine pixels": (
+        {"ImagerPixelSpacing": [0.1, 0.3]},
+        {"spacing_mm": Distances(least=0.1, most=0.3)},
+    ),
+    "any view where none is asked": ({"ViewPosition": "not a code, Mr"}, {}),
+}
+
+
+@pytest.mark.parametrize(("changes", "rules"), FIT.values(), ids=FIT)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+def test_a_file_that_fits_is_used(
+    tmp_path: Path, changes: dict[str, Any], rules: dict[str, Any]
+) -> None:
+    path = write(image(1, patient="P", **changes), tmp_path / "file")
+    assert isinstance(read(path, contract(**rules)), Image)
+
+
+@pytest.mark.parametrize("field", ["required_attributes", "forbidden_attributes"])
+def test_an_attribute_that_does_not_exist_is_refused_before_the_work(field: str) -> None:
+    rules: dict[str, Any] = {field: ("PatientSex", "PatientSx")}
+    with pytest.raises(InputRefused) as refusal:
+        refuse_unknown_attributes(contract(**rules))
+    assert refusal.value.message == (
+        "contract refused: PatientSx in required_attributes or forbidden_attributes, only "
+        "keywords of PS3.6 are allowed"
+    )
 
 
 RISKY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

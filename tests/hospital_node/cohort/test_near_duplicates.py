@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
-from hospital_node.cohort.near_duplicates import near_duplicates
+from hospital_node.cohort.near_duplicates import sign_of
 from hospital_node.cohort.store import Cohort, open_cohort
 from schemas.contract import PartByColumn
 from tests.hospital_node.cohort.exports import (
@@ -39,7 +41,9 @@ def cohort(folder: Path, *, twice: bool, split: bool) -> Cohort:
 
 
 def found(one: Cohort) -> dict[str, int]:
-    return {finding.code: finding.count for finding in near_duplicates(one)}
+    """Return what the ingest noticed of likeness."""
+    alike = (finding for finding in one.findings if finding.code.startswith("near-duplicate"))
+    return {finding.code: finding.count for finding in alike}
 
 
 def test_different_images_are_no_duplicates(tmp_path: Path) -> None:
@@ -56,5 +60,32 @@ def test_one_person_in_both_parts_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_finding_names_nobody(tmp_path: Path) -> None:
-    for one in near_duplicates(cohort(tmp_path, twice=True, split=True)):
+    for one in cohort(tmp_path, twice=True, split=True).findings:
         assert "P0" not in one.canonical().decode()
+
+
+def slow_sign(image: NDArray[np.float32]) -> list[bool]:
+    """Return the sign by its definition."""
+    plane = image.reshape(-1, *image.shape[-2:]).mean(axis=0, dtype=np.float64)
+    rows = np.array_split(plane, min(16, plane.shape[0]), axis=0)
+    parts = [np.array_split(row, min(16, plane.shape[1]), axis=1) for row in rows]
+    means = [float(part.mean()) for row in parts for part in row]
+    return [one > sum(means) / len(means) for one in means]
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (64, 64), (48, 80), (8, 8), (3, 20, 20)])
+def test_a_sign_is_that_of_the_definition(shape: tuple[int, ...]) -> None:
+    random = np.random.default_rng(5)
+    images = [random.integers(0, 2, shape).astype(np.float32) for _ in range(20)]
+    images += [one + np.float32(3) for one in images]
+    signs = [sign_of(one) for one in images]
+    slow = [tuple(slow_sign(one)) for one in images]
+    assert 0 not in signs[:1] or min(shape[-2:]) < 16
+    for index, one in enumerate(signs):
+        for other, another in enumerate(signs):
+            if one and another:
+                assert (one == another) == (slow[index] == slow[other])
+
+
+def test_a_flat_image_has_no_sign() -> None:
+    assert sign_of(np.zeros((32, 32), np.float32)) == 0

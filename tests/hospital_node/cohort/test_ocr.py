@@ -12,7 +12,8 @@ from PIL import ImageDraw, ImageFont
 from hospital_node.cohort import ocr
 from hospital_node.cohort.dicom import Image
 from hospital_node.cohort.workers import read_apart
-from schemas.contract import DataContract, DeidentificationRules, Severity
+from schemas.checks import Severity
+from schemas.contract import DataContract, DeidentificationRules
 from schemas.errors import InputRefused
 from schemas.image_rules import Range
 from tests.hospital_node.cohort.exports import contract, image, ingested, write, write_export

@@ -14,7 +14,7 @@ from hospital_node.cohort.quarantine import Decision
 from hospital_node.cohort.store import open_cohort
 from hospital_node.cohort.withdrawal import withdraw, withdrawn
 from hospital_node.cohort.workers import dismiss
-from schemas.contract import Severity
+from schemas.checks import Severity
 from schemas.errors import CohortChanged, CohortRefused
 from tests.hospital_node.cohort.exports import (
     KEY,

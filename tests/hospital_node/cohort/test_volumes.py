@@ -12,7 +12,8 @@ from pydicom.uid import UID
 from hospital_node.cohort.ingest import IngestReport, ingest
 from hospital_node.cohort.store import open_cohort
 from schemas.contract import DataContract
-from schemas.image_rules import EachFrame, Range, Volume
+from schemas.errors import SourceEmpty
+from schemas.image_rules import Distances, EachFrame, Range, Volume
 from schemas.recipe import FixedNormalisation, Preprocessing, StoredBits
 from tests.hospital_node.cohort.exports import (
     ROOT_UID,
@@ -40,6 +41,25 @@ def volumes(plane: Any = "axial", **recipe: Any) -> DataContract:
             **fields,
         ),
     )
+
+
+def test_the_distance_between_slices_is_the_contracts(tmp_path: Path) -> None:
+    agreed = volumes()
+    for most, is_used in ((3.5, True), (2.5, False)):
+        frames = Volume(
+            plane="axial",
+            slices=Range(least=4, most=32),
+            spacing_mm=Distances(least=1.0, most=most),
+        )
+        rules = agreed.model_copy(
+            update={"image": agreed.image.model_copy(update={"frames": frames})}
+        )
+        groups = [series(number) for number in range(12)]
+        if is_used:
+            assert codes(stored(tmp_path / str(most), groups, rules)) == {}
+        else:
+            with pytest.raises(SourceEmpty, match=f"{12 * SLICES} slice-spacing"):
+                stored(tmp_path / str(most), groups, rules)
 
 
 def body(seed: int) -> NDArray[np.uint16]:
