@@ -7,6 +7,7 @@
 
 from collections.abc import Sequence
 
+from aggregator.audit.handover import Handover
 from aggregator.audit.history import names_model
 from aggregator.audit.reading import Reading
 from aggregator.audit.records import (
@@ -121,9 +122,11 @@ def gate(
     source: Reading,
     plan: TrainingPlan,
     judgements: Sequence[Judgement],
-    accepted: AcceptedModel | None,
+    *,
+    model: tuple[AcceptedModel | None, Handover | None],
 ) -> Finding:
-    """Say whether an accepted model stands, and whether any candidate was turned away."""
+    """Say whether an accepted model stands and was released, and which candidates were not."""
+    accepted, handed = model
     failures = _gate_faults(source, judgements, accepted)
     if accepted is None:
         judged = f"{len(judgements)} of {len(plan.evaluation.rounds)} planned judgements were made"
@@ -143,6 +146,9 @@ def gate(
     )
     if not source.closed:
         away.append("the run is still open")
+    if handed is not None and not handed.is_released:
+        missed = [one.reason for one in handed.checks if one.outcome != "accepted"]
+        away += [f"not released: {reason}" for reason in missed]
     standing: Standing = "FAIL" if failures else "ATTENTION" if away else "PASS"
     return _finding("gate", standing, sentence, REPORT, failures + away)
 

@@ -53,8 +53,12 @@ class Reading:
         return _of_kind(self.events, kind)
 
     def purpose(self, request: str) -> Purpose:
-        """Return what a request asked for; a reply to an unrecorded request counts as an update."""
-        return self.purposes.get(request, "train")
+        """Return what a request asked for; a reply to an unrecorded request counts as an update.
+
+        A delivery is recorded by its decision and receipts, and its request's name says it.
+        """
+        asked: Purpose = "deliver" if request.endswith(".deliver") else "train"
+        return self.purposes.get(request, asked)
 
     @property
     def closed(self) -> tuple[AuditEvent, RunClosed] | None:
@@ -142,10 +146,11 @@ def _left_out(source: Reading) -> Iterator[tuple[AuditEvent, QuarantineRow]]:
             latest[event.facts.round] = event.facts.purpose
         elif isinstance(event.facts, Quarantined):
             facts = event.facts
+            asked: Purpose = latest.get(facts.round, "train")
             row = QuarantineRow(
                 round=facts.round,
                 site=facts.site,
-                purpose=latest.get(facts.round, "train"),
+                purpose="deliver" if facts.check == "receipt" else asked,
                 check=facts.check,
                 reason=facts.reason,
                 time=event.time,

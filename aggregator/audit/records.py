@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints
 
+from aggregator.audit.handover import Handover
 from schemas.base import Record
 from schemas.contract import DataContract
 from schemas.gate import Verdict
@@ -18,7 +19,7 @@ from schemas.plan import TrainingPlan
 from schemas.privacy import SampledGaussian, Spend
 from schemas.update import RefusalCode
 
-Purpose: TypeAlias = Literal["train", "evaluate", "close"]
+Purpose: TypeAlias = Literal["train", "evaluate", "close", "deliver"]
 Standing: TypeAlias = Literal["PASS", "ATTENTION", "FAIL"]
 Subject: TypeAlias = Literal["integrity", "privacy", "contract", "gate", "exceptions"]
 RoundOutcome: TypeAlias = Literal[
@@ -283,5 +284,7 @@ class Report(Record):
     quarantines: tuple[QuarantineRow, ...]
     missing: tuple[MissingRow, ...]
     accepted: AcceptedModel | None
+    handover: Handover | None
+    """None: nothing was decided on the release of a model."""
     software: tuple[SoftwareRow, ...]
     sign_offs: tuple[SignOffRow, ...] = ()

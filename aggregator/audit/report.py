@@ -7,6 +7,7 @@
 from collections.abc import Iterable, Sequence
 
 from aggregator.audit import findings, history
+from aggregator.audit.handover import handover
 from aggregator.audit.privacy import privacy_section
 from aggregator.audit.reading import (
     Reading,
@@ -51,6 +52,7 @@ def report_of(
     rows = history.rounds(source, plan)
     judgements = history.judgements(source, plan)
     accepted = history.accepted_model(source, plan)
+    handed = handover(source.events, [one.site for one in plan.sites])
     section = privacy_section(source, plan)
     left = releases(source)
     closed = source.closed
@@ -67,7 +69,7 @@ def report_of(
             integrity,
             findings.privacy(source, plan, section),
             findings.contract(source, plan, facts, refusals(source)),
-            findings.gate(source, plan, judgements, accepted),
+            findings.gate(source, plan, judgements, model=(accepted, handed)),
             findings.exceptions(
                 source,
                 rows,
@@ -85,6 +87,7 @@ def report_of(
         quarantines=quarantines(source),
         missing=missing(source),
         accepted=accepted,
+        handover=handed,
         software=software(source),
         sign_offs=sign_offs(source),
     )

@@ -4,6 +4,7 @@ import functools
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Any, Literal, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -15,8 +16,10 @@ from schemas.audit.events import (
     Enrolled,
     Facts,
     HomeMade,
+    ModelDelivered,
     Quarantined,
     RefusalReceived,
+    ReleaseDecided,
     ReplyMissing,
     ReplyReceived,
     RequestSent,
@@ -28,13 +31,17 @@ from schemas.audit.events import (
 )
 from schemas.audit.merkle import grown
 from schemas.audit.notes import TreeHead, signed_head
-from schemas.gate import CheckResult, Estimate, Figures, Outcome, SiteMetric, Verdict
+from schemas.gate import CheckResult, Outcome, SiteMetric
 from schemas.names import digest_of, moment_of
 from schemas.plan import TrainingPlan
 from schemas.privacy import PrivacyStatement, SampledGaussian, Spend
 from schemas.update import RefusalCode
 from schemas.wire.keys import SigningKey
 from tests.aggregator.audit.plans import CONTRACT, INITIAL, SITES, open_plan, private_plan
+from tests.aggregator.audit.verdicts import metric, model, release_check, verdict
+
+Asked: TypeAlias = Literal["train", "evaluate", "close"]
+"""What a request that is recorded asks for."""
 
 RUN = "run-20261120t090000-1f2e"
 ORIGIN = "lung-federation/aggregator"
@@ -85,7 +92,7 @@ class Log:
     def move(self, number: int, source: str, target: str) -> None:
         self.note(RoundMoved(run=RUN, round=number, source=source, target=target))
 
-    def ask(self, number: int, purpose: Purpose, arrays: str = INITIAL) -> str:
+    def ask(self, number: int, purpose: Asked, arrays: str = INITIAL) -> str:
         request = f"{RUN}.{number}.{purpose}"
         self.note(
             RequestSent(
@@ -158,6 +165,14 @@ class Log:
         digest = None if accepted is None else model(accepted)
         self.note(RunClosed(run=RUN, accepted=digest, reason=reason))
 
+    def decide(self, number: int, check: CheckResult, *sites: str) -> None:
+        """Decide on the release by one check; these sites sign for the model."""
+        is_released = check.outcome == "accepted"
+        place: dict[str, Any] = {"run": RUN, "round": number, "arrays": model(number)}
+        self.note(ReleaseDecided(**place, is_released=is_released, checks=(check,)))
+        release = digest_of(b"release %d" % number)
+        self.note(*(ModelDelivered(**place, site=site, release=release) for site in sites))
+
     def facts(self) -> ReportFacts:
         root = grown(one.canonical() for one in self.events).root()
         head = TreeHead(ORIGIN, len(self.events), root)
@@ -199,64 +214,6 @@ class Log:
 @functools.cache
 def priced(events: tuple[SampledGaussian, ...]) -> Spend:
     return spend(events, delta=1e-4)
-
-
-def model(number: int) -> str:
-    return digest_of(b"model %d" % number)
-
-
-def at_threshold(noise: float = 0.03, *, light: bool = False) -> Figures:
-    """Figures whose intervals reach past 1 in one case, and of which a light site lacks one."""
-    return Figures(
-        sensitivity=Estimate(value=0.9512, noise=noise, sampling=0.031),
-        specificity=None if light else Estimate(value=0.7204, noise=noise, sampling=0.044),
-        calibration_error=Estimate(value=0.1187, noise=noise, sampling=0.03, bias=0.06),
-        calibration_in_the_large=Estimate(value=-0.0421, noise=noise, sampling=0.03),
-    )
-
-
-def metric(site: str, auroc: float | None, deviation: float | None = 0.031) -> SiteMetric:
-    light = auroc is None
-    return SiteMetric(
-        site=site,
-        auroc=auroc,
-        deviation=None if light else deviation,
-        sampling_deviation=None if light else 0.038,
-        negatives=1.8 if light else 88.4,
-        positives=61.3,
-        figures=at_threshold(deviation or 0.0, light=light),
-    )
-
-
-def verdict(number: int, outcome: Outcome, sites: tuple[SiteMetric, ...]) -> Verdict:
-    figures = [one.auroc for one in sites if one.auroc is not None]
-    mean = sum(figures) / len(figures) if figures else None
-    first = CheckResult(
-        check="min-sites",
-        outcome="accepted",
-        found=2.0,
-        allowed=2.0,
-        reason="2 sites with a figure",
-    )
-    second = CheckResult(
-        check="stratified-loss",
-        outcome=outcome,
-        found=-0.0123,
-        allowed=0.02,
-        deviation=0.0217,
-        reason="stratified AUROC rose by 0.012 (noise deviation 0.022)",
-    )
-    return Verdict(
-        round=number,
-        candidate=model(number),
-        accepted=INITIAL,
-        outcome=outcome,
-        reason=f"{outcome}: {second.reason}",
-        auroc=mean,
-        sites=sites,
-        pooled=at_threshold(0.02) if mean is not None else Figures(),
-        checks=(first, second),
-    )
 
 
 def private_run(title: str = "Pneumonia on chest X-rays, three hospitals") -> Log:
@@ -305,6 +262,8 @@ def private_run(title: str = "Pneumonia on chest X-rays, three hospitals") -> Lo
         metric("leeds", 0.791),
     )
     log.close(8)
+    log.decide(8, release_check(0.817, 0.8), "charite", "leeds")
+    log.note(ReplyMissing(run=RUN, round=8, request=f"{RUN}.8.deliver", site="hannover"))
     return log
 
 
@@ -316,6 +275,18 @@ def open_run() -> Log:
         log.train(number)
         log.judge(number, "accepted", *(metric(site, 0.85 + lift, 0.0) for site in SITES))
     log.close(2)
+    return log
+
+
+def withheld_run() -> Log:
+    """Two rounds, whose accepted model misses the release criteria."""
+    log = Log(private_plan())
+    log.begin()
+    for number, auroc in ((1, 0.7), (2, 0.75)):
+        log.train(number)
+        log.judge(number, "accepted", *(metric(site, auroc) for site in SITES))
+    log.close(2)
+    log.decide(2, release_check(0.75, 0.8))
     return log
 
 

@@ -6,30 +6,31 @@ from aggregator.audit.operating import figure_rows, named_estimates
 from aggregator.audit.rendering import render
 from aggregator.audit.report import report
 from tests.aggregator.audit import runs
+from tests.aggregator.audit.verdicts import metric, verdict
 
-SITES = (runs.metric("charite", 0.9), runs.metric("hannover", None), runs.metric("leeds", 0.7))
+SITES = (metric("charite", 0.9), metric("hannover", None), metric("leeds", 0.7))
 REACH = 1.959964
 
 
 def test_only_an_accepted_model_has_rows() -> None:
     for outcome in ("rejected", "inconclusive"):
-        assert figure_rows(runs.verdict(2, outcome, SITES), confidence=0.95) == ()
-    rows = figure_rows(runs.verdict(2, "accepted", SITES), confidence=0.95)
+        assert figure_rows(verdict(2, outcome, SITES), confidence=0.95) == ()
+    rows = figure_rows(verdict(2, "accepted", SITES), confidence=0.95)
     assert [one.site for one in rows] == ["charite", "hannover", "leeds", None]
 
 
 def test_an_undefined_figure_stays_undefined() -> None:
-    _, light, _, whole = figure_rows(runs.verdict(2, "accepted", SITES), confidence=0.95)
+    _, light, _, whole = figure_rows(verdict(2, "accepted", SITES), confidence=0.95)
     assert (light.auroc, light.specificity) == (None, None)
     assert light.sensitivity is not None
     assert whole.auroc is not None
     assert whole.auroc.value == pytest.approx(0.8)
-    none = figure_rows(runs.verdict(2, "accepted", (SITES[1],)), confidence=0.95)
+    none = figure_rows(verdict(2, "accepted", (SITES[1],)), confidence=0.95)
     assert none[-1].auroc is None
 
 
 def test_intervals_hold_noise_alone_and_with_sampling_and_end_where_the_figure_does() -> None:
-    row = figure_rows(runs.verdict(2, "accepted", SITES), confidence=0.95)[0]
+    row = figure_rows(verdict(2, "accepted", SITES), confidence=0.95)[0]
     assert row.auroc is not None
     assert row.auroc.noise == pytest.approx((0.9 - REACH * 0.031, 0.9 + REACH * 0.031))
     both = REACH * (0.031**2 + 0.038**2) ** 0.5
@@ -45,16 +46,14 @@ def test_intervals_hold_noise_alone_and_with_sampling_and_end_where_the_figure_d
 
 
 def test_without_noise_there_is_one_interval() -> None:
-    row = figure_rows(
-        runs.verdict(2, "accepted", (runs.metric("leeds", 0.7, 0.0),)), confidence=0.95
-    )[0]
+    row = figure_rows(verdict(2, "accepted", (metric("leeds", 0.7, 0.0),)), confidence=0.95)[0]
     assert row.auroc is not None
     assert row.auroc.noise is None
     assert row.auroc.whole[0] < 0.7 < row.auroc.whole[1]
 
 
 def test_every_figure_of_every_site_is_named() -> None:
-    found = named_estimates(runs.verdict(2, "rejected", SITES))
+    found = named_estimates(verdict(2, "rejected", SITES))
     assert len(found) == 3 + 4 * 4
     assert ("AUROC", "hannover", None) in found
     assert {one[1] for one in found} == {"charite", "hannover", "leeds", "sum of all"}

@@ -20,6 +20,7 @@ SECTIONS = {
     "gate",
     "exceptions",
     "model",
+    "release",
     "dataset",
     "sites",
     "plan",
@@ -74,6 +75,7 @@ REPORTS = {
     "private": reported(runs.private_run()),
     "open": reported(runs.open_run()),
     "empty": reported(runs.empty_run()),
+    "withheld": reported(runs.withheld_run()),
 }
 PAGES = {name: render(one) for name, one in REPORTS.items()}
 every_page = pytest.mark.parametrize("name", sorted(PAGES))

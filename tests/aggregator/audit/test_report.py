@@ -9,6 +9,7 @@ from schemas.errors import InputRefused
 from schemas.names import digest_of
 from schemas.wire.keys import SigningKey
 from tests.aggregator.audit import plans, runs
+from tests.aggregator.audit.verdicts import metric, model
 
 
 def reported(log: runs.Log, facts: ReportFacts | None = None) -> Report:
@@ -88,7 +89,7 @@ def test_rounds_carry_outcome_counts_and_seconds(private: Report) -> None:
 
 def test_the_lineage_leaves_out_what_was_rolled_back(private: Report) -> None:
     assert private.accepted is not None
-    assert private.accepted.arrays == runs.model(8)
+    assert private.accepted.arrays == model(8)
     assert [(one.round, one.site) for one in private.accepted.lineage] == [
         (number, site) for number in (1, 2, 7, 8) for site in plans.SITES
     ]
@@ -105,11 +106,11 @@ def test_the_lineage_keeps_an_undecided_round_and_leaves_out_a_quarantined_updat
         log.reply(site, 2, "train")
     log.quarantine("leeds", 2, "norm", "its norm is too large")
     log.combine(2)
-    log.judge(2, "inconclusive", runs.metric("charite", 0.6))
+    log.judge(2, "inconclusive", metric("charite", 0.6))
     log.train(3)
     log.move(3, "combined", "provisional")
     log.train(4)
-    log.judge(4, "accepted", runs.metric("charite", 0.7))
+    log.judge(4, "accepted", metric("charite", 0.7))
     accepted = reported(log).accepted
     assert accepted is not None
     named = [(one.round, one.site) for one in accepted.lineage]

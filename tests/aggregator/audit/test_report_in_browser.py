@@ -11,7 +11,7 @@ from tests.browser import NARROW, WIDE, Scheme, browsing, is_a4, needs_chromium,
 
 pytestmark = needs_chromium
 every_page = pytest.mark.parametrize("name", sorted(PAGES))
-PLOTS = {"private": 3, "open": 4, "empty": 0}
+PLOTS = {"private": 3, "open": 4, "empty": 0, "withheld": 4}
 """One for all sites, and one for each that ever had a figure."""
 
 
