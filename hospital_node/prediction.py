@@ -19,6 +19,7 @@ import torch
 
 from hospital_node.cohort.desk import one_for_each_core
 from hospital_node.cohort.dicom import Image
+from hospital_node.cohort.outlines import Outlines
 from hospital_node.cohort.reasons import NotUsed
 from hospital_node.cohort.transforms import Plane, normalised
 from hospital_node.cohort.workers import read_apart
@@ -81,7 +82,8 @@ def outcomes(
     """Read files apart; return what each gave, in their order."""
     found: dict[int, Image | NotUsed] = {}
     for number, outcome in read_apart(files, contract, workers=one_for_each_core()):
-        found[number] = outcome
+        # A contract that is `readable` has no masks.
+        found[number] = NotUsed("sop-class") if isinstance(outcome, Outlines) else outcome
         progress(1)
     return {file: found[number] for number, file in enumerate(files)}
 
@@ -93,7 +95,7 @@ def network_of(release: ModelRelease) -> Network:
 
 
 def readable(contract: DataContract) -> DataContract:
-    """Return the contract as reading for a prediction needs it: burned-in text does not matter.
+    """Return the contract as reading for a prediction needs it: without masks, whatever the text.
 
     Raises:
         InputRefused: it makes volumes of many files, which no network of ours takes.
@@ -104,7 +106,8 @@ def readable(contract: DataContract) -> DataContract:
         )
         raise InputRefused(message, next_step="use a model of single images or frames")
     rules = contract.deidentification.model_copy(update={"burned_in": "warn"})
-    return contract.model_copy(update={"deidentification": rules, "checks": ()})
+    labels = contract.labels.model_copy(update={"mask": None})
+    return contract.model_copy(update={"deidentification": rules, "checks": (), "labels": labels})
 
 
 def _predicted(

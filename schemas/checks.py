@@ -45,6 +45,7 @@ _ACCURACY = (
     "blank",
     "codec-crash",
     "flat",
+    "mask-lost",
     "over-memory",
     "over-time",
     "palette",
@@ -55,7 +56,10 @@ _COMPLETENESS = (
     "attribute-missing",
     "codec-missing",
     "label-without-image",
+    "mask-unplaced",
+    "mask-unused",
     "no-label",
+    "no-mask",
     "no-pixels",
     "no-place",
     "no-sop-class",
@@ -74,6 +78,9 @@ _CONFORMITY = (
     "columns",
     "dicomdir",
     "laterality",
+    "mask-segment",
+    "mask-size",
+    "mask-value",
     "modality",
     "modality-table",
     "multi-frame",
@@ -91,7 +98,14 @@ _CONFORMITY = (
     "transfer-syntax",
     "view",
 )
-_CONSISTENCY = ("duplicate-contradicts", "patient-differs", "slices-differ")
+_CONSISTENCY = (
+    "duplicate-contradicts",
+    "mask-contradicts",
+    "mask-empty",
+    "mask-place",
+    "patient-differs",
+    "slices-differ",
+)
 _COVERAGE = (
     "class-count",
     "class-support",
@@ -103,6 +117,7 @@ _COVERAGE = (
 _UNIQUENESS = (
     "duplicate",
     "instance-repeated",
+    "mask-repeated",
     "near-duplicate",
     "near-duplicate-across-parts",
     "slice-repeated",

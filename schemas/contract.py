@@ -64,6 +64,27 @@ class LabelClass(Record):
     code: Text = ""
 
 
+class MaskRules(Record):
+    """Which pixels of an image show the finding: the target of a segmentation.
+
+    A mask is a PNG that the labels table names, or frames of a DICOM Segmentation that name the
+    image; a site may have either.
+    """
+
+    column: Name = "mask"
+    """Of the labels table: a PNG below the table's folder. Needed only where there are PNGs."""
+    values: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = Field(
+        default=(1, 255), min_length=1, max_length=256
+    )
+    """Values of a PNG that mark the finding; 0 marks none, and any other is refused."""
+    segment: int = Field(default=1, ge=1, le=65535)
+    """Number of the segment in a DICOM Segmentation (PS3.3 section C.8.20.2)."""
+    needed: Literal["positive", "all"] = "positive"
+    """Images that need a mask; the others show no finding where they have none."""
+    empty: Literal["allowed", "refused"] = "refused"
+    """Whether an image of the positive class may have a mask that marks nothing."""
+
+
 class LabelRules(Record):
     """The column of the labels table and its classes, in the order of the model's outputs."""
 
@@ -71,6 +92,8 @@ class LabelRules(Record):
     classes: tuple[LabelClass, LabelClass]
     """Negative, then positive."""
     source: Text = ""
+    mask: MaskRules | None = None
+    """None: images are classified, not segmented."""
 
 
 class DeidentificationRules(Record):

@@ -28,7 +28,9 @@ class ImageRow(Record):
     label: int = Field(ge=0, le=255)
     """Index into the contract's classes."""
     files: int = Field(default=1, ge=0)
-    """Files that came with it: the slices of a volume; 0 for a further frame of one file."""
+    """Files that came with it: the slices of a volume, a mask; 0 for a further frame of one."""
+    mask: Digest | None = None
+    """Of its mask as stored in its files; None: it has none, and shows no finding."""
 
 
 class FileCount(Record):
@@ -46,6 +48,8 @@ class DatasetManifest(Record):
     contract: Digest
     pack: Digest
     """Digest of the stored pixel file; row i of it is `rows[i]`."""
+    masks: Digest | None = None
+    """Digest of the stored mask file, with the same rows; None where the contract has no masks."""
     height: int = Field(ge=1)
     width: int = Field(ge=1)
     read: int = Field(ge=0)
@@ -60,6 +64,9 @@ class DatasetManifest(Record):
         images = [row.image for row in self.rows]
         if images != sorted(images):
             message = "rows are not sorted by image digest"
+            raise ValueError(message)
+        if self.masks is None and any(row.mask is not None for row in self.rows):
+            message = "a row names a mask, and no masks are stored"
             raise ValueError(message)
         parts: dict[str, str] = {}
         if any(parts.setdefault(row.patient, row.part) != row.part for row in self.rows):

@@ -112,9 +112,12 @@ class Preprocessing(Record):
         return self
 
     @property
+    def mask_shape(self) -> tuple[int, ...]:
+        """What training sees of one mask: [height, width], with depth before."""
+        size = (self.height, self.width)
+        return size if self.depth is None else (self.depth, *size)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """What training sees of one image: [height, width], with depth or 3 colours before."""
-        size = (self.height, self.width)
-        if self.channels == "rgb":
-            return (3, *size)
-        return size if self.depth is None else (self.depth, *size)
+        return (3, *self.mask_shape) if self.channels == "rgb" else self.mask_shape

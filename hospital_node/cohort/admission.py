@@ -15,15 +15,15 @@ from hospital_node.cohort import quarantine
 from hospital_node.cohort.deidentification import keyed_name, part_of, pseudonym
 from hospital_node.cohort.desk import Desk
 from hospital_node.cohort.labels import Label
+from hospital_node.cohort.masks import Masks
 from hospital_node.cohort.readings import FileRead
 from hospital_node.cohort.reasons import Unfit
-from hospital_node.cohort.selection import Arrival
-from hospital_node.cohort.volumes import Slice, stacked_slices
+from hospital_node.cohort.selection import Arrival, FrameSource
+from hospital_node.cohort.volumes import Slice, Stack, stacked_slices
 from hospital_node.cohort.withdrawal import withdrawn
 from schemas.contract import DataContract, PartByHash
 from schemas.image_rules import Volume
 from schemas.manifest import ImageRow, Part, Pseudonym
-from schemas.names import Digest
 
 __all__ = ["Admission", "Known", "KnownLabel"]
 
@@ -47,23 +47,47 @@ class Known:
     """By the keyed name of the image's instance, or of the volume's series."""
     decided: Mapping[str, quarantine.Decision]
     withdrawn: AbstractSet[Pseudonym]
+    pictures: Mapping[int, tuple[str, ...]]
+    """Instances by the place, in the source, of the PNG that the table names for them."""
 
     @classmethod
-    def of(cls, table: Mapping[str, Label], contract: DataContract, *, desk: Desk) -> Self:
+    def of(
+        cls,
+        table: Mapping[str, Label],
+        contract: DataContract,
+        *,
+        desk: Desk,
+        pictures: Mapping[int, tuple[str, ...]],
+    ) -> Self:
         """Put a labels table under the key, and look up what people decided."""
+
+        def keyed(name: str) -> str:
+            return keyed_name(name.encode(), key=desk.key, purpose="instance")
+
         patients = {one.patient for one in table.values()}
         labels = {one: _renamed(one, contract, key=desk.key) for one in patients}
         rows = {}
         for name, one in table.items():
             patient, part = labels[one.patient]
-            keyed = keyed_name(name.encode(), key=desk.key, purpose="instance")
-            rows[keyed] = KnownLabel(patient, one.part or part, one.label)
-        return cls(contract, desk, rows, quarantine.decisions(desk.store), withdrawn(desk.store))
+            rows[keyed(name)] = KnownLabel(patient, one.part or part, one.label)
+        return cls(
+            contract,
+            desk,
+            rows,
+            quarantine.decisions(desk.store),
+            withdrawn(desk.store),
+            {place: tuple(map(keyed, names)) for place, names in pictures.items()},
+        )
 
     @property
     def owners(self) -> Mapping[str, Pseudonym]:
         """Return the patient of each labelled instance or series."""
         return {name: one.patient for name, one in self.rows.items()}
+
+    @property
+    def picture_owners(self) -> Mapping[int, Pseudonym]:
+        """Return the patient of each PNG that the table names, by its place in the source."""
+        return {place: self.rows[names[0]].patient for place, names in self.pictures.items()}
 
 
 def _renamed(patient: str, contract: DataContract, *, key: bytes) -> tuple[Pseudonym, Part]:
@@ -84,7 +108,14 @@ class Admission:
     risks: Counter[tuple[str, str]] = field(default_factory=Counter)
     found: set[str] = field(default_factory=set)
     """Instances or series that could be read."""
+    refused: list[tuple[str, Arrival]] = field(default_factory=list)
+    """Images that do not go with their masks, by code."""
+    _masks: Masks | None = None
     _series: defaultdict[str, list[Slice]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        rules = self.known.contract.labels.mask
+        self._masks = None if rules is None else Masks(rules, self.known.pictures)
 
     def take(self, place: int, name: str, read: FileRead) -> None:
         """Admit one file, by its place in the source, or note why not."""
@@ -94,10 +125,18 @@ class Admission:
             self.not_used[unfit.reason.code, unfit.reason.detail] += 1
 
     def close(self) -> None:
-        """Make volumes of the slices that were admitted."""
+        """Make volumes of the slices that were admitted, and join images and masks."""
         rules = self.known.contract.image.frames
-        if not isinstance(rules, Volume):
+        if isinstance(rules, Volume):
+            self._stack(rules)
+        if self._masks is None:
             return
+        joined = [self._masks.joined(one) for one in self.arrivals]
+        self.arrivals = [one for one, fault in joined if not fault]
+        self.refused = [(fault, one) for one, fault in joined if fault]
+        self.not_used["mask-unused", ""] += self._masks.unused([one for one, _ in joined])
+
+    def _stack(self, rules: Volume) -> None:
         for series, slices in self._series.items():
             try:
                 stack = stacked_slices(slices, rules)
@@ -106,11 +145,15 @@ class Admission:
                 self.not_used[unfit.reason.code, unfit.reason.detail] += len(files)
                 continue
             self.not_used["duplicate", ""] += len(stack.repeated)
-            self._arrive(series, stack.image, stack.files, stack.frames, stack.spacing_mm)
+            self._arrive(series, stack)
 
     def _admit(self, place: int, name: str, read: FileRead) -> None:
         if read.code:
             raise Unfit(read.code, read.detail)
+        if read.is_outlines:
+            if self._masks is not None:
+                self._masks.take(place, read)
+            return
         self._review(name, read)
         is_volume = isinstance(self.known.contract.image.frames, Volume)
         own = read.series if is_volume else read.instance
@@ -124,11 +167,13 @@ class Admission:
             raise Unfit("withdrawn")
         if read.patient and read.patient != row.patient:
             raise Unfit("patient-differs")
-        for number, frame in enumerate(read.frames):
+        for frame in read.frames:
+            source = FrameSource(read.instance, frame.number, frame.grid, frame.place)
             if frame.place is not None:
-                self._series[own].append(Slice(frame.image, frame.place, place))
+                self._series[own].append(Slice(frame.image, frame.place, place, source))
             else:
-                self._arrive(f"{own}/{number}", frame.image, (place,), (frame.image,))
+                single = Stack(frame.image, (frame.image,), (source,), 1.0, (place,))
+                self._arrive(f"{own}/{frame.number}", single)
 
     def _review(self, name: str, read: FileRead) -> None:
         """Hold the signs of burned-in text against the contract and a person's decision."""
@@ -141,22 +186,16 @@ class Admission:
             raise Unfit("review-refused")
         self.risks.update((risk, "") for risk in read.risks if risk not in grave)
 
-    def _arrive(
-        self,
-        own: str,
-        image: Digest,
-        files: tuple[int, ...],
-        frames: tuple[Digest, ...],
-        spacing_mm: float = 1.0,
-    ) -> None:
+    def _arrive(self, own: str, made: Stack) -> None:
         row = self.known.rows[own.partition("/")[0]]
         self.arrivals.append(
             Arrival(
-                ImageRow(image=image, patient=row.patient, part=row.part, label=row.label),
+                ImageRow(image=made.image, patient=row.patient, part=row.part, label=row.label),
                 len(self.arrivals),
                 own,
-                files,
-                frames,
-                spacing_mm,
+                made.files,
+                made.frames,
+                made.sources,
+                made.spacing_mm,
             )
         )

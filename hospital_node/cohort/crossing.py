@@ -1,7 +1,7 @@
 """How the outcome of one file crosses from the process that reads it, without pickle.
 
 A message is the length of its head in four bytes, the head as JSON, and the bytes that it
-announces: each frame's plane, then each picture.
+announces: each frame's plane, then each picture; or each mask, a bit for a pixel.
 """
 
 import json
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from hospital_node.cohort.dicom import Frame, Image
+from hospital_node.cohort.grids import Grid
+from hospital_node.cohort.outlines import Outline, Outlines
 from hospital_node.cohort.places import Place
 from hospital_node.cohort.reasons import NotUsed
 
@@ -20,7 +22,7 @@ __all__ = ["HEAD_BYTES", "packed", "unpacked"]
 HEAD_BYTES = 4
 
 
-def packed(outcome: Image | NotUsed) -> list[bytes]:
+def packed(outcome: Image | Outlines | NotUsed) -> list[bytes]:
     """Return a message in pieces, to be written one after the other."""
     bodies: list[bytes] = []
     match outcome:
@@ -37,17 +39,29 @@ def packed(outcome: Image | NotUsed) -> list[bytes]:
                 "risks": outcome.risks,
                 "shape": outcome.frames[0].plane.shape,
                 "frames": [
-                    [one.digest, None if one.place is None else asdict(one.place)]
+                    [one.number, one.digest, asdict(one.grid), one.place and asdict(one.place)]
                     for one in outcome.frames
                 ],
                 "pages": [len(one) for one in outcome.pages],
+            }
+        case Outlines():
+            bodies = [np.packbits(one.pixels).tobytes() for one in outcome.masks]
+            head = {
+                "content": outcome.content.hex(),
+                "patient": outcome.patient,
+                "series": outcome.series,
+                "covered": outcome.covered,
+                "masks": [
+                    [one.digest, one.pixels.shape, one.instance, one.frame, one.origin]
+                    for one in outcome.masks
+                ],
             }
     head["bodies"] = sum(map(len, bodies))
     written = json.dumps(head).encode()
     return [len(written).to_bytes(HEAD_BYTES, "big"), written, *bodies]
 
 
-def unpacked(buffer: bytearray) -> Iterator[Image | NotUsed]:
+def unpacked(buffer: bytearray) -> Iterator[Image | Outlines | NotUsed]:
     """Take every whole message from the front of a buffer."""
     while len(buffer) >= HEAD_BYTES:
         end = HEAD_BYTES + int.from_bytes(buffer[:HEAD_BYTES], "big")
@@ -59,7 +73,10 @@ def unpacked(buffer: bytearray) -> Iterator[Image | NotUsed]:
             return
         body = bytes(memoryview(buffer)[end:whole])
         del buffer[:whole]
-        yield NotUsed(head["code"], head["detail"]) if "code" in head else _image(head, body)
+        if "code" in head:
+            yield NotUsed(head["code"], head["detail"])
+        else:
+            yield _outlines(head, body) if "masks" in head else _image(head, body)
 
 
 def _image(head: dict[str, Any], body: bytes) -> Image:
@@ -67,8 +84,8 @@ def _image(head: dict[str, Any], body: bytes) -> Image:
     planes = np.frombuffer(body, "<f4", count=len(head["frames"]) * int(np.prod(shape)))
     planes = planes.reshape(-1, *shape)
     frames = tuple(
-        Frame(digest, plane, None if place is None else _place(place))
-        for (digest, place), plane in zip(head["frames"], planes, strict=True)
+        Frame(number, digest, plane, Grid(**_tuples(grid)), place and Place(**_tuples(place)))
+        for (number, digest, grid, place), plane in zip(head["frames"], planes, strict=True)
     )
     pages, offset = [], planes.nbytes
     for size in head["pages"]:
@@ -85,5 +102,22 @@ def _image(head: dict[str, Any], body: bytes) -> Image:
     )
 
 
-def _place(place: dict[str, Any]) -> Place:
-    return Place(**{name: tuple(value) for name, value in place.items()})
+def _outlines(head: dict[str, Any], body: bytes) -> Outlines:
+    masks, offset = [], 0
+    for digest, (rows, columns), instance, frame, origin in head["masks"]:
+        size = -(-rows * columns // 8)
+        bits = np.frombuffer(body, np.uint8, count=size, offset=offset)
+        pixels = np.unpackbits(bits, count=rows * columns).reshape(rows, columns).astype(np.bool_)
+        offset += size
+        masks.append(Outline(digest, pixels, instance, frame, origin and tuple(origin)))
+    return Outlines(
+        content=bytes.fromhex(head["content"]),
+        masks=tuple(masks),
+        patient=head["patient"],
+        series=head["series"],
+        covered=tuple(head["covered"]),
+    )
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if value else value for name, value in fields.items()}

@@ -28,6 +28,7 @@ __all__ = [
     "OVERLAY_TAGS",
     "PLACE",
     "REGION_TAG",
+    "SEGMENT",
     "VIEW",
     "WINDOW",
     "Malformed",
@@ -103,7 +104,12 @@ VIEW: Mapping[str, bytes | None] = MappingProxyType(
 )
 """Read as well where the contract says from where, on which side and of what an image must be."""
 
-_FORMS = {**ALLOWED, **PLACE, **WINDOW, **VIEW}
+SEGMENT: Mapping[str, bytes | None] = MappingProxyType(
+    {"SegmentationType": _CODES, "MaximumFractionalValue": None, "ReferencedSegmentNumber": None}
+)
+"""Read as well of a DICOM Segmentation, where the contract has masks."""
+
+_FORMS = {**ALLOWED, **PLACE, **WINDOW, **VIEW, **SEGMENT}
 _PATTERNS = {
     keyword: None if form is None else re.compile(form) for keyword, form in _FORMS.items()
 }

@@ -9,7 +9,6 @@
 """
 
 import hashlib
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +24,13 @@ from hospital_node.cohort.deidentification import (
     REGION_TAG,
     VIEW,
     WINDOW,
-    Malformed,
     Technical,
     technical,
 )
+from hospital_node.cohort.grids import NOT_TURNED, Grid
 from hospital_node.cohort.header_checks import TABLES, judged
 from hospital_node.cohort.ocr import has_text
-from hospital_node.cohort.parsing import parsed
+from hospital_node.cohort.parsing import attempted, parsed
 from hospital_node.cohort.pictures import page
 from hospital_node.cohort.pixels import PALETTE_TAGS, PIXELS, stored_frames
 from hospital_node.cohort.places import GROUP_TAGS, Place, frame_headers, pixel_spacing, turned
@@ -52,10 +51,14 @@ _IDENTITY = (0x00080018, 0x00100020, 0x0020000E)
 class Frame:
     """One frame of a file."""
 
+    number: int
+    """In its file, from 1."""
     digest: Digest
     """Of the stored values, whatever their compression."""
     plane: Plane
     """At the recipe's size, not yet normalised."""
+    grid: Grid
+    """What a mask of it needs."""
     place: Place | None = None
     """Where it lies, if the contract asks for volumes."""
 
@@ -78,18 +81,7 @@ class Image:
 
 def read(path: Path, contract: DataContract) -> Image | NotUsed:
     """Read one file."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they quote values of the file
-            return _read(path, contract)
-    except Unfit as unfit:
-        return unfit.reason
-    except Malformed:
-        return NotUsed("attribute-malformed")
-    except MemoryError:
-        return NotUsed("over-memory")
-    except Exception:  # noqa: BLE001 - hostile bytes can make a parser raise anything, and cost one file
-        return NotUsed("unreadable")
+    return attempted(lambda: _read(path, contract))
 
 
 def _read(path: Path, contract: DataContract) -> Image:
@@ -163,16 +155,18 @@ def _frames(
     dataset: Dataset, headers: Sequence[Technical], contract: DataContract
 ) -> Iterator[tuple[Stored, Frame]]:
     """Yield the frames that show something; of a volume all, as air belongs to it."""
-    for stored, header in zip(stored_frames(dataset, headers), headers, strict=True):
-        view, place = stored, None
+    counted = enumerate(zip(stored_frames(dataset, headers), headers, strict=True), start=1)
+    for number, (stored, header) in counted:
+        view, place, turn = stored, None, NOT_TURNED
         if isinstance(contract.image.frames, Volume):
-            view, place = turned(stored, header, plane=contract.image.frames.plane)
+            view, place, turn = turned(stored, header, plane=contract.image.frames.plane)
         elif stored.values.min() == stored.values.max():
             continue
         spacing = place.spacing_mm if place else _spacing(header, contract)
         _refuse_spacing(spacing, contract)
         shown = resized(view, contract.preprocessing, spacing_mm=spacing)
-        yield stored, Frame(_digest(view), shown, place)
+        grid = Grid((stored.values.shape[0], stored.values.shape[1]), spacing, turn)
+        yield stored, Frame(number, _digest(view), shown, grid, place)
 
 
 def _spacing(header: Technical, contract: DataContract) -> tuple[float, float] | None:

@@ -1,4 +1,4 @@
-"""From a folder of DICOM and a labels table to a stored cohort.
+"""From a folder of DICOM, masks and a labels table to a stored cohort.
 
 * Every file ends as used, quarantined or refused, with a code; the manifest refuses counts that
   do not add up.
@@ -10,13 +10,10 @@
 """
 
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from hospital_node.cohort import quarantine
 from hospital_node.cohort.admission import Admission, Known
@@ -26,7 +23,9 @@ from hospital_node.cohort.findings import Finding, refuse_unfit
 from hospital_node.cohort.header_checks import refuse_unknown_attributes
 from hospital_node.cohort.intake import Reader, file_names, outcomes
 from hospital_node.cohort.labels import read_labels
+from hospital_node.cohort.masks import with_pictures
 from hospital_node.cohort.ocr import refuse_missing
+from hospital_node.cohort.packing import packed, packed_masks
 from hospital_node.cohort.parts import settle_parts
 from hospital_node.cohort.readings import Readings, opened_readings, readings_file
 from hospital_node.cohort.reasons import REASONS
@@ -34,17 +33,14 @@ from hospital_node.cohort.residue import residue
 from hospital_node.cohort.selection import Arrival, Selection, selected
 from hospital_node.cohort.sources import folder_files
 from hospital_node.cohort.store import (
+    MASKS,
     PIXELS,
     Records,
     made_from,
     open_cohort,
     place,
-    seal_pixels,
     workshop,
-    written_pixels,
 )
-from hospital_node.cohort.survey import Survey
-from hospital_node.cohort.transforms import normalised, stacked
 from schemas.contract import DataContract
 from schemas.errors import CohortRefused, SourceEmpty
 from schemas.manifest import DatasetManifest, FileCount
@@ -74,9 +70,10 @@ def ingest(source: Path, labels: Path, contract: DataContract, *, desk: Desk) ->
     """
     refuse_missing(contract)
     refuse_unknown_attributes(contract)
-    files = folder_files(source, besides=labels)
     table = read_labels(labels, contract)
-    known = Known.of(table, contract, desk=desk)
+    listed = folder_files(source, besides=labels)
+    files, pictures = with_pictures(listed, table, labels.parent)
+    known = Known.of(table, contract, desk=desk, pictures=pictures)
     memory = readings_file(desk.store, contract)
     names = file_names(files, key=desk.key) if memory.exists() else []
     origin = _origin(names, labels, known)
@@ -121,7 +118,7 @@ def _made(
     files: Sequence[Path], names: Sequence[str], known: Known, readings: Readings, labels: Path
 ) -> IngestReport:
     contract, desk = known.contract, known.desk
-    reader = Reader(contract, desk, readings, known.owners, known.decided, known.withdrawn)
+    reader = Reader(known, readings)
     seen = [""] * len(files)
     admission = Admission(known)
     for done, (position, name, read) in enumerate(outcomes(files, names, reader), start=1):
@@ -132,12 +129,16 @@ def _made(
     chosen = selected(
         admission.arrivals, max_images_per_patient=contract.cohort.max_images_per_patient
     )
+    chosen = replace(chosen, refused=(*chosen.refused, *admission.refused))
     used, not_used = _counted(chosen, admission.not_used)
     quarantine.forget(desk.store, contract.digest, besides=set(seen))
     _refuse_nothing(used, not_used)
     with workshop(desk.store) as folder:
-        pack, survey = _packed(readings, used, contract, folder / PIXELS)
-        manifest = _manifest(used, not_used, contract, pack=pack, desk=desk)
+        (pack, survey), masks = packed(readings, used, contract, folder / PIXELS), None
+        if contract.labels.mask is not None:
+            masks, lost = packed_masks(readings, used, contract.preprocessing, folder / MASKS)
+            admission.risks["mask-lost", ""] += lost
+        manifest = _manifest(used, not_used, known, packs=(pack, masks))
         evidence = Evidence(
             noted=not_used + admission.risks,
             labels=len(known.rows),
@@ -190,48 +191,22 @@ def _examined(manifest: DatasetManifest, known: Known, evidence: Evidence) -> tu
     return (*findings, *found_residue(left, known.contract))
 
 
-def _packed(
-    readings: Readings, used: Sequence[Arrival], contract: DataContract, path: Path
-) -> tuple[Digest, Survey]:
-    """Normalise patient by patient, look at each image, and write it in the order of `used`."""
-    survey = Survey.of([one.row for one in used], contract.reference)
-    recipe = contract.preprocessing
-    patients: defaultdict[str, list[int]] = defaultdict(list)
-    for index, one in enumerate(used):
-        patients[one.row.patient].append(index)
-    with written_pixels(path, (len(used), *recipe.shape)) as write:
-        for places in patients.values():
-            images = [_image(readings, used[index], contract) for index in places]
-            for index, image in zip(places, normalised(images, recipe.normalisation), strict=True):
-                write(index, image)
-                survey.take(index, image)
-    return seal_pixels(path), survey
-
-
-def _image(readings: Readings, one: Arrival, contract: DataContract) -> NDArray[np.float32]:
-    recipe = contract.preprocessing
-    shape = recipe.shape if recipe.depth is None else recipe.shape[1:]
-    planes = [readings.plane(frame, shape) for frame in one.frames]
-    if recipe.depth is None:
-        return planes[0]
-    return stacked(np.stack(planes), recipe, spacing_mm=one.spacing_mm)
-
-
 def _manifest(
     used: Sequence[Arrival],
     not_used: Counter[tuple[str, str]],
-    contract: DataContract,
+    known: Known,
     *,
-    pack: Digest,
-    desk: Desk,
+    packs: tuple[Digest, Digest | None],
 ) -> DatasetManifest:
+    contract = known.contract
     counts: Counter[str] = Counter()
     for (code, _), count in not_used.items():
         counts[code] += count
     return DatasetManifest(
-        site=desk.site,
+        site=known.desk.site,
         contract=contract.digest,
-        pack=pack,
+        pack=packs[0],
+        masks=packs[1],
         height=contract.preprocessing.height,
         width=contract.preprocessing.width,
         read=sum(one.row.files for one in used) + counts.total(),

@@ -6,17 +6,18 @@
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hospital_node.cohort import codecs, quarantine
+from hospital_node.cohort.admission import Known
 from hospital_node.cohort.deidentification import keyed_name, pseudonym
 from hospital_node.cohort.desk import Desk
 from hospital_node.cohort.dicom import Image
+from hospital_node.cohort.outlines import Outlines
 from hospital_node.cohort.parsing import content_digest, transfer_syntax
-from hospital_node.cohort.readings import FileRead, FrameRead, Readings
+from hospital_node.cohort.readings import FileRead, FrameRead, MaskRead, Readings
 from hospital_node.cohort.reasons import NotUsed, Unfit
 from hospital_node.cohort.workers import read_apart
 from schemas.contract import DataContract
@@ -34,13 +35,18 @@ _PASSING = {"codec-crash", "over-memory", "over-time"}
 class Reader:
     """What reading a source needs to know."""
 
-    contract: DataContract
-    desk: Desk
+    known: Known
     readings: Readings
-    owners: Mapping[str, Pseudonym]
-    """Patients in the labels table by the keyed name of an instance."""
-    decided: Mapping[str, quarantine.Decision]
-    withdrawn: AbstractSet[Pseudonym]
+
+    @property
+    def contract(self) -> DataContract:
+        """What the files must be."""
+        return self.known.contract
+
+    @property
+    def desk(self) -> Desk:
+        """Where the work is done."""
+        return self.known.desk
 
 
 def file_names(files: Sequence[Path], *, key: bytes) -> list[str]:
@@ -68,7 +74,7 @@ def outcomes(
         known = reader.readings.known(names[place]) if names else None
         if known is None or (
             reader.contract.must_be_seen(known.risks)
-            and names[place] not in kept | reader.decided.keys()
+            and names[place] not in kept | reader.known.decided.keys()
         ):
             unread.append(place)
         else:
@@ -78,7 +84,7 @@ def outcomes(
     arriving = read_apart(waiting, reader.contract, workers=reader.desk.workers)
     for done, (number, outcome) in enumerate(arriving, start=1):
         place = unread[number]
-        yield place, *_remembered(outcome, files[place], reader)
+        yield place, *_remembered(outcome, place, files[place], reader=reader)
         if done % _COMMIT_FILES == 0:
             reader.readings.commit()
     reader.readings.commit()
@@ -94,32 +100,69 @@ def _name_missing_codecs(files: Sequence[Path], desk: Desk) -> None:
         desk.notice(f"no installed codec reads {name}; files of this transfer syntax: {count}")
 
 
-def _remembered(outcome: Image | NotUsed, path: Path, reader: Reader) -> tuple[str, FileRead]:
+def _remembered(
+    outcome: Image | Outlines | NotUsed, place: int, path: Path, *, reader: Reader
+) -> tuple[str, FileRead]:
     key = reader.desk.key
     if isinstance(outcome, NotUsed):
         name, read = _name(path, key), FileRead(outcome.code, outcome.detail)
         if outcome.code not in _PASSING and name != outcome.code:
-            reader.readings.keep(name, read, ())
+            reader.readings.keep(name, read)
         return name, read
     name = keyed_name(outcome.content, key=key, purpose="file")
-    read = FileRead(
-        instance=keyed_name(outcome.instance.encode(), key=key, purpose="instance"),
-        patient=pseudonym(outcome.patient, key=key) if outcome.patient else "",
-        series=_series(outcome.series, key=key),
-        risks=outcome.risks,
-        frames=tuple(FrameRead(one.digest, one.place) for one in outcome.frames),
-    )
-    owner = read.patient or reader.owners.get(read.instance) or reader.owners.get(read.series)
-    if owner in reader.withdrawn:
+    read = _read_image(outcome, key) if isinstance(outcome, Image) else _read_masks(outcome, key)
+    owner = read.patient or reader.known.picture_owners.get(place) or _labelled(read, reader.known)
+    if owner in reader.known.withdrawn:
         return name, FileRead("withdrawn")
+    if isinstance(outcome, Outlines):
+        reader.readings.keep(name, read, masks=[one.pixels for one in outcome.masks])
+        return name, read
     reader.readings.keep(name, read, [one.plane for one in outcome.frames])
     if outcome.pages:
         _quarantine(name, read, outcome.pages, owner=owner, reader=reader)
     return name, read
 
 
-def _series(series: str, *, key: bytes) -> str:
-    return keyed_name(series.encode(), key=key, purpose="instance") if series else ""
+def _labelled(read: FileRead, known: Known) -> Pseudonym | None:
+    """Return the patient of the labels table that a file is of, whatever the file itself says."""
+    named = (read.instance, read.series, *read.covered, *(one.instance for one in read.masks))
+    return next((known.rows[one].patient for one in named if one in known.rows), None)
+
+
+def _read_image(image: Image, key: bytes) -> FileRead:
+    return FileRead(
+        instance=keyed_name(image.instance.encode(), key=key, purpose="instance"),
+        patient=pseudonym(image.patient, key=key) if image.patient else "",
+        series=_keyed(image.series, key),
+        risks=image.risks,
+        frames=tuple(
+            FrameRead(one.number, one.digest, one.grid, one.place) for one in image.frames
+        ),
+    )
+
+
+def _read_masks(outlines: Outlines, key: bytes) -> FileRead:
+    return FileRead(
+        patient=pseudonym(outlines.patient, key=key) if outlines.patient else "",
+        series=_keyed(outlines.series, key),
+        masks=tuple(
+            MaskRead(
+                one.digest,
+                (one.pixels.shape[0], one.pixels.shape[1]),
+                not one.pixels.any(),
+                _keyed(one.instance, key),
+                one.frame,
+                one.origin,
+            )
+            for one in outlines.masks
+        ),
+        covered=tuple(_keyed(one, key) for one in outlines.covered),
+        is_outlines=True,
+    )
+
+
+def _keyed(uid: str, key: bytes) -> str:
+    return keyed_name(uid.encode(), key=key, purpose="instance") if uid else ""
 
 
 def _quarantine(
@@ -130,7 +173,7 @@ def _quarantine(
     owner: Pseudonym | None,
     reader: Reader,
 ) -> None:
-    decision = reader.decided.get(name)
+    decision = reader.known.decided.get(name)
     if decision is not None and decision.covers(read.risks):
         return
     record = quarantine.Quarantined(

@@ -3,6 +3,8 @@
 * Columns `sop_instance_uid` (of volumes: `series_instance_uid`) and `patient_id`, the contract's
   label column, and its part column where it names one; others are ignored. UTF-8, separated by
   commas or semicolons.
+* Where the contract has masks, a column may name each image's PNG, below the table's own folder;
+  not of volumes, whose masks are DICOM Segmentations.
 * A table with any fault is refused whole: a wrong label trains a wrong model.
 * A refusal names columns and allowed classes, and counts rows; it never shows a value.
 """
@@ -11,7 +13,7 @@ import csv
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from schemas.contract import DataContract, PartByColumn
 from schemas.errors import LabelsRefused
@@ -31,6 +33,8 @@ class Label:
     label: int
     """Index into the contract's classes."""
     part: Part | None
+    mask: str = ""
+    """A PNG, from the table's folder; empty where none is named."""
 
 
 def read_labels(path: Path, contract: DataContract) -> Mapping[str, Label]:
@@ -42,7 +46,9 @@ def read_labels(path: Path, contract: DataContract) -> Mapping[str, Label]:
     """
     columns = _columns(contract)
     own = columns[0]
-    rows = _rows(path, columns)
+    picture = _picture_column(contract)
+    rows = _rows(path, columns, picture)
+    _refuse_outside(rows, picture)
     _refuse_empty(rows, own)
     _refuse_unknown(rows, contract)
     repeated = sum(count > 1 for count in Counter(row[own] for row in rows).values())
@@ -69,8 +75,14 @@ def _columns(contract: DataContract) -> tuple[str, ...]:
     return (own, PATIENT, contract.labels.column, *named)
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """Read the named columns, without surrounding blanks."""
+def _picture_column(contract: DataContract) -> str:
+    """Return the column that may name PNGs; empty where none can."""
+    rules = contract.labels.mask
+    return "" if rules is None or isinstance(contract.image.frames, Volume) else rules.column
+
+
+def _rows(path: Path, columns: tuple[str, ...], picture: str) -> list[dict[str, str]]:
+    """Read the named columns, and that of PNGs if it is there, without surrounding blanks."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
@@ -79,6 +91,8 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
             reader = csv.DictReader(file, delimiter=separator, strict=True)
             present = [name.strip() for name in reader.fieldnames or ()]
             _refuse_columns(present, columns)
+            if picture in present:
+                columns = (*columns, picture)
             reader.fieldnames = present
             whole = list(reader)
             _refuse_shifted(whole, present)
@@ -117,6 +131,18 @@ def _refuse_columns(present: list[str], columns: tuple[str, ...]) -> None:
         raise _refused("a column stands in it twice; each may stand once", "remove one of them")
 
 
+def _refuse_outside(rows: list[dict[str, str]], picture: str) -> None:
+    """Refuse files that do not lie below the table's folder."""
+    named = [PurePosixPath(row[picture]) for row in rows if row.get(picture)]
+    outside = sum(one.is_absolute() or ".." in one.parts or "\\" in str(one) for one in named)
+    if outside:
+        raise _refused(
+            f"{_count(outside, 'row')} with a file in column {picture} that does not lie below the "
+            "table's folder; only such are read",
+            "name files from the table's folder on, with / between folders",
+        )
+
+
 def _refuse_empty(rows: list[dict[str, str]], own: str) -> None:
     if not rows:
         raise _refused("no rows; one for each image is needed", "add a row for each image")
@@ -147,12 +173,13 @@ def _refuse_unknown(rows: list[dict[str, str]], contract: DataContract) -> None:
 def _label(row: dict[str, str], contract: DataContract) -> Label:
     values = [one.value for one in contract.labels.classes]
     label = values.index(row[contract.labels.column])
+    mask = row.get(_picture_column(contract), "")
     match contract.cohort.parts:
         case PartByColumn(column=column, validation=validation):
             part: Part = "validation" if row[column] == validation else "train"
-            return Label(row[PATIENT], label, part)
+            return Label(row[PATIENT], label, part, mask)
         case _:
-            return Label(row[PATIENT], label, None)
+            return Label(row[PATIENT], label, None, mask)
 
 
 def _count(number: int, noun: str) -> str:

@@ -11,20 +11,32 @@ import logging
 import os
 import re
 import stat
+import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from hospital_node.cohort.deidentification import raw_element
-from hospital_node.cohort.reasons import Unfit
+from hospital_node.cohort.deidentification import Malformed, raw_element
+from hospital_node.cohort.reasons import NotUsed, Unfit
 
-__all__ = ["MAX_FILE_BYTES", "Parsed", "content_digest", "parsed", "transfer_syntax"]
+__all__ = [
+    "MAX_FILE_BYTES",
+    "Parsed",
+    "attempted",
+    "content_digest",
+    "parsed",
+    "refuse_unread",
+    "transfer_syntax",
+]
+
+T = TypeVar("T")
 
 MAX_FILE_BYTES = 3 * 2**27
 HEADER_FIRST_BYTES = 2**24
@@ -36,6 +48,22 @@ _START_BYTES = 2**16
 for _name in ("openjpeg", "pydicom", "pylibjpeg"):
     # Their complaints quote values of the file.
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
+
+
+def attempted(work: Callable[[], T]) -> T | NotUsed:
+    """Return what reading one file gave, or the coded reason why it gave nothing."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote values of the file
+            return work()
+    except Unfit as unfit:
+        return unfit.reason
+    except Malformed:
+        return NotUsed("attribute-malformed")
+    except MemoryError:
+        return NotUsed("over-memory")
+    except Exception:  # noqa: BLE001 - hostile bytes can make a parser raise anything, and cost one file
+        return NotUsed("unreadable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +118,8 @@ _SYNTAX = re.compile(rb"\x02\x00\x10\x00UI..([0-9.]{1,64})", re.DOTALL)
 """Transfer Syntax UID in the file meta information, which is explicit little endian always."""
 
 
-def _refuse_unread(path: Path) -> None:
+def refuse_unread(path: Path) -> None:
+    """Refuse what is no regular file, or too large to be looked at."""
     if path.is_symlink() or not path.is_file():
         raise Unfit("not-a-file")
     if path.stat().st_size > MAX_FILE_BYTES:
@@ -99,7 +128,7 @@ def _refuse_unread(path: Path) -> None:
 
 def parsed(path: Path, *, tags: list[int], judge: Callable[[Dataset], object]) -> Parsed:
     """Parse the attributes with these tags; of a large file only after `judge` saw its header."""
-    _refuse_unread(path)
+    refuse_unread(path)
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(_START_BYTES)

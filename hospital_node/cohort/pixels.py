@@ -20,7 +20,7 @@ from hospital_node.cohort.deidentification import Technical, raw_element
 from hospital_node.cohort.reasons import Unfit
 from hospital_node.cohort.transforms import OwnWindowing, Stored
 
-__all__ = ["PALETTE_TAGS", "PIXELS", "stored_frames"]
+__all__ = ["PALETTE_TAGS", "PIXELS", "decoded_frames", "stored_frames"]
 
 PIXELS = 0x7FE00010
 PALETTE_TAGS = (0x00281101, 0x00281102, 0x00281103, 0x00281201, 0x00281202, 0x00281203)
@@ -35,7 +35,7 @@ _TABLE_BYTES = 2**17
 def stored_frames(dataset: Dataset, headers: Sequence[Technical]) -> Iterator[Stored]:
     """Yield the frames of a file, each with its own header."""
     palette = _palette(dataset) if headers[0]["PhotometricInterpretation"] == _PALETTE else None
-    for values, header in zip(_decoded(dataset, headers), headers, strict=True):
+    for values, header in zip(decoded_frames(dataset, headers), headers, strict=True):
         bits, is_signed = int(header["BitsStored"]), header.get("PixelRepresentation") == "1"
         cut = _cut(values, bits, is_signed=is_signed)
         if palette is not None:
@@ -54,7 +54,8 @@ def stored_frames(dataset: Dataset, headers: Sequence[Technical]) -> Iterator[St
 _PALETTE = "PALETTE COLOR"
 
 
-def _decoded(dataset: Dataset, headers: Sequence[Technical]) -> Iterator[Values]:
+def decoded_frames(dataset: Dataset, headers: Sequence[Technical]) -> Iterator[Values]:
+    """Yield the numbers of each frame, as a codec gives them."""
     syntax = str(getattr(dataset, "file_meta", {}).get("TransferSyntaxUID") or "")
     element = raw_element(dataset, PIXELS)
     if element is None or not element.value:

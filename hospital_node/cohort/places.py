@@ -18,10 +18,20 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
 from hospital_node.cohort.deidentification import ALLOWED, PLACE, WINDOW, Technical, technical
+from hospital_node.cohort.grids import Turn
 from hospital_node.cohort.reasons import Unfit
 from hospital_node.cohort.transforms import Stored
 
-__all__ = ["GROUP_TAGS", "Place", "frame_headers", "pixel_spacing", "turned"]
+__all__ = [
+    "GROUP_TAGS",
+    "Place",
+    "Vector",
+    "frame_headers",
+    "items",
+    "pixel_spacing",
+    "position",
+    "turned",
+]
 
 Vector: TypeAlias = tuple[float, float, float]
 
@@ -78,8 +88,8 @@ def frame_headers(dataset: Dataset, header: Technical, *, groups: bool) -> tuple
     frames = int(header.get("NumberOfFrames", "1"))
     if frames == 1 and not groups:
         return (header,)
-    shared = _grouped(_items(dataset, GROUP_TAGS[0])[:1]) if groups else {}
-    own = _items(dataset, GROUP_TAGS[1]) if groups else []
+    shared = _grouped(items(dataset, GROUP_TAGS[0])[:1]) if groups else {}
+    own = items(dataset, GROUP_TAGS[1]) if groups else []
     if own and len(own) != frames:
         raise Unfit("no-place")
     merged = [{**header, **shared, **_grouped([item])} for item in own] or [
@@ -104,22 +114,23 @@ def _spread(headers: Sequence[Mapping[str, str]]) -> Iterator[dict[str, str]]:
     if not offsets or "ImageOrientationPatient" not in first:
         yield from (dict(one) for one in headers)
         return
-    origin, (across, down) = _position(first), _directions(first)
+    origin, (across, down) = position(first), _directions(first)
     normal = _cross(across, down)
     for one, offset in zip(headers, offsets, strict=True):
         moved = _moved(origin, normal, offset)
         yield {**one, "ImagePositionPatient": "\\".join(map(repr, moved))}
 
 
-def _items(dataset: Dataset, tag: int) -> list[Dataset]:
+def items(dataset: Dataset, tag: int) -> list[Dataset]:
+    """Return the items of a sequence; none where it is absent."""
     return list(dataset[tag].value) if tag in dataset else []
 
 
-def _grouped(items: Iterable[Dataset]) -> dict[str, str]:
+def _grouped(groups: Iterable[Dataset]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for item in items:
+    for item in groups:
         for keyword in _GROUPS:
-            for inner in _items(item, tag_for_keyword(keyword) or 0)[:1]:
+            for inner in items(item, tag_for_keyword(keyword) or 0)[:1]:
                 found |= technical(inner, [*_IN_GROUPS])
     return found
 
@@ -138,32 +149,40 @@ def pixel_spacing(header: Technical) -> tuple[float, float]:
 
 def turned(
     stored: Stored, header: Technical, *, plane: Literal["axial", "coronal", "sagittal"]
-) -> tuple[Stored, Place]:
-    """Return a slice as the view shows it, and its place."""
+) -> tuple[Stored, Place, Turn]:
+    """Return a slice as the view shows it, its place, and how it was turned."""
     view = _VIEWS[plane]
-    (rows_mm, columns_mm), origin = pixel_spacing(header), _position(header)
+    (rows_mm, columns_mm), origin = pixel_spacing(header), position(header)
     across, down = _directions(header)
     normal = _cross(across, down)
     if abs(normal[view.along[0]]) < _NEAR:
         raise Unfit("orientation")
     values = stored.values
     size = (values.shape[0], values.shape[1])
-    if abs(across[view.across[0]]) < abs(down[view.across[0]]):
+    is_swapped = abs(across[view.across[0]]) < abs(down[view.across[0]])
+    if is_swapped:
         values = np.swapaxes(values, 0, 1)
         across, down, rows_mm, columns_mm = down, across, columns_mm, rows_mm
-    if across[view.across[0]] * view.across[1] < 0:
+    is_across = across[view.across[0]] * view.across[1] < 0
+    if is_across:
         origin = _moved(origin, across, (values.shape[1] - 1) * columns_mm)
         values = values[:, ::-1]
-    if down[view.down[0]] * view.down[1] < 0:
+    is_down = down[view.down[0]] * view.down[1] < 0
+    if is_down:
         origin = _moved(origin, down, (values.shape[0] - 1) * rows_mm)
         values = values[::-1]
     sign = 1.0 if normal[view.along[0]] * view.along[1] > 0 else -1.0
     upward = (sign * normal[0], sign * normal[1], sign * normal[2])
     place = Place(origin, upward, (rows_mm, columns_mm), size)
-    return replace(stored, values=np.ascontiguousarray(values)), place
+    return (
+        replace(stored, values=np.ascontiguousarray(values)),
+        place,
+        (is_swapped, is_down, is_across),
+    )
 
 
-def _position(header: Technical) -> Vector:
+def position(header: Technical) -> Vector:
+    """Return where the first pixel of a plane lies, in millimetres."""
     match _numbers(header.get("ImagePositionPatient", "")):
         case [x, y, z]:
             return x, y, z

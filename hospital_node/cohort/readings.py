@@ -12,7 +12,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,20 +22,22 @@ import numpy as np
 import rfc8785
 from numpy.typing import NDArray
 
-from hospital_node.cohort.places import Place
+from hospital_node.cohort.grids import Grid
+from hospital_node.cohort.places import Place, Vector
 from schemas.contract import DataContract
 from schemas.names import Digest
 
 __all__ = [
     "FileRead",
     "FrameRead",
+    "MaskRead",
     "Readings",
     "opened_readings",
     "readings_file",
     "readings_folder",
 ]
 
-_FORM = 1
+_FORM = 2
 """Of reading; a change that gives other outcomes from the same bytes raises it."""
 _READERS = (
     "gdcm",
@@ -53,20 +55,36 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS files (file TEXT PRIMARY KEY, outcome TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS planes
     (image TEXT PRIMARY KEY, plane BLOB NOT NULL, digest BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS masks
+    (mask TEXT PRIMARY KEY, bits BLOB NOT NULL, digest BLOB NOT NULL);
 """
 
 
 @dataclass(frozen=True, slots=True)
 class FrameRead:
-    """A frame by the digest of its pixels, and where it lies."""
+    """A frame by its number in the file and the digest of its pixels, and where it lies."""
 
+    number: int
     image: Digest
+    grid: Grid
     place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class MaskRead:
+    """A mask by the digest of its pixels, and the frame that it is of, as in `Outline`."""
+
+    mask: Digest
+    size: tuple[int, int]
+    is_empty: bool
+    instance: str = ""
+    frame: int = 1
+    origin: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FileRead:
-    """The outcome of one file under keyed names; `code` is empty where there are frames."""
+    """The outcome of one file under keyed names; `code` is empty where something can be used."""
 
     code: str = ""
     detail: str = ""
@@ -76,6 +94,11 @@ class FileRead:
     series: str = ""
     risks: tuple[str, ...] = ()
     frames: tuple[FrameRead, ...] = ()
+    masks: tuple[MaskRead, ...] = ()
+    covered: tuple[str, ...] = ()
+    """Instances that a Segmentation was made of."""
+    is_outlines: bool = False
+    """Whether the file holds masks, perhaps none of the wanted segment."""
 
 
 class Readings:
@@ -96,8 +119,20 @@ class Readings:
         ).fetchone()
         return None if found is None else _parsed(found[0])
 
-    def keep(self, file: str, outcome: FileRead, planes: Sequence[NDArray[np.float32]]) -> None:
-        """Remember a file's outcome and its frames' planes; durable after `commit`."""
+    def keep(
+        self,
+        file: str,
+        outcome: FileRead,
+        planes: Sequence[NDArray[np.float32]] = (),
+        masks: Sequence[NDArray[np.bool_]] = (),
+    ) -> None:
+        """Remember a file's outcome, frames' planes or masks; durable after `commit`."""
+        for read, pixels in zip(outcome.masks, masks, strict=True):
+            bits = np.packbits(pixels).tobytes()
+            self._database.execute(
+                "INSERT OR REPLACE INTO masks VALUES (?, ?, ?)",
+                (read.mask, bits, hashlib.sha256(bits).digest()),
+            )
         for frame, plane in zip(outcome.frames, planes, strict=True):
             content = plane.astype("<f4").tobytes()
             self._database.execute(
@@ -126,13 +161,33 @@ class Readings:
             raise sqlite3.DatabaseError(message)
         return np.frombuffer(found[0], dtype="<f4").reshape(shape)
 
+    def mask(self, mask: Digest, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return a mask as it is stored in its file.
+
+        Raises:
+            sqlite3.DatabaseError: it is not there, or not what it was.
+        """
+        found = self._database.execute(
+            "SELECT bits, digest FROM masks WHERE mask = ?", (mask,)
+        ).fetchone()
+        if found is None or hashlib.sha256(found[0]).digest() != found[1]:
+            message = "a mask is damaged"
+            raise sqlite3.DatabaseError(message)
+        bits = np.unpackbits(np.frombuffer(found[0], np.uint8), count=size[0] * size[1])
+        return bits.reshape(size).astype(np.bool_)
+
     def drop(self, files: Sequence[str]) -> None:
-        """Forget files, and the planes that no other file has; the space is overwritten."""
+        """Forget files, and what no other file has of theirs; the space is overwritten."""
         self._database.executemany("DELETE FROM files WHERE file = ?", [(one,) for one in files])
-        kept = {frame.image for _, outcome in self.files() for frame in outcome.frames}
-        stored = self._database.execute("SELECT image FROM planes").fetchall()
-        left = [one for one in stored if one[0] not in kept]
-        self._database.executemany("DELETE FROM planes WHERE image = ?", left)
+        outcomes = [outcome for _, outcome in self.files()]
+        images = {frame.image for one in outcomes for frame in one.frames}
+        masks = {each.mask for one in outcomes for each in one.masks}
+        for listed, delete, kept in (
+            ("SELECT image FROM planes", "DELETE FROM planes WHERE image = ?", images),
+            ("SELECT mask FROM masks", "DELETE FROM masks WHERE mask = ?", masks),
+        ):
+            stored = self._database.execute(listed).fetchall()
+            self._database.executemany(delete, [one for one in stored if one[0] not in kept])
         self.commit()
 
     def files(self) -> Iterator[tuple[str, FileRead]]:
@@ -152,6 +207,7 @@ def readings_file(store: Path, contract: DataContract) -> Path:
         "form": _FORM,
         "image": contract.image.model_dump(mode="json"),
         "recipe": contract.preprocessing.model_dump(mode="json", exclude={"normalisation"}),
+        "mask": contract.labels.mask and contract.labels.mask.model_dump(mode="json"),
         "deidentification": contract.deidentification.model_dump(mode="json"),
         "readers": {name: _version(name) for name in _READERS},
     }
@@ -196,30 +252,13 @@ def _version(name: str) -> str:
 
 
 def _written(outcome: FileRead) -> str:
-    frames = [
-        [one.image, *(() if one.place is None else _place_written(one.place))]
-        for one in outcome.frames
-    ]
-    return json.dumps(
-        [
-            outcome.code,
-            outcome.detail,
-            outcome.instance,
-            outcome.patient,
-            outcome.series,
-            outcome.risks,
-            frames,
-        ],
-        separators=(",", ":"),
-    )
-
-
-def _place_written(place: Place) -> tuple[object, ...]:
-    return (place.origin, place.normal, place.spacing_mm, place.size)
+    return json.dumps(astuple(outcome), separators=(",", ":"))
 
 
 def _parsed(content: str) -> FileRead:
-    code, detail, instance, patient, series, risks, frames = json.loads(content)
+    code, detail, instance, patient, series, risks, frames, masks, covered, is_outlines = (
+        json.loads(content)
+    )
     return FileRead(
         code,
         detail,
@@ -228,7 +267,14 @@ def _parsed(content: str) -> FileRead:
         series,
         tuple(risks),
         tuple(
-            FrameRead(one[0], Place(*map(tuple, one[1:])) if len(one) > 1 else None)
-            for one in frames
+            FrameRead(number, image, Grid(*map(_frozen, grid)), place and Place(*map(tuple, place)))
+            for number, image, grid, place in frames
         ),
+        tuple(MaskRead(*map(_frozen, one)) for one in masks),
+        tuple(covered),
+        is_outlines,
     )
+
+
+def _frozen(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+    return tuple(value) if isinstance(value, list) else value

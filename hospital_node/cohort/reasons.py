@@ -148,6 +148,56 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             _EXPORT,
             expected="slices of one stack",
         ),
+        # What marks its finding.
+        "no-mask": _refused(
+            "an image without a mask that can be used",
+            "add its mask",
+            pointer="/labels/mask/needed",
+        ),
+        "mask-empty": _refused(
+            "a mask that marks nothing, of an image with the finding",
+            "mend the mask or the label",
+            pointer="/labels/mask/empty",
+        ),
+        "mask-contradicts": _refused(
+            "a mask that marks something, of an image without the finding",
+            "mend the mask or the label",
+            expected="an empty mask, or none",
+        ),
+        "mask-size": _refused(
+            "a mask of another size than its image",
+            "export it at the size of the image",
+            expected="as many rows and columns as the image",
+        ),
+        "mask-place": _refused(
+            "a mask that lies in another plane than its slice",
+            "find out which image it was drawn on",
+            expected="the slice's own plane",
+        ),
+        "mask-repeated": _refused(
+            "an image with different masks", "keep one of them", expected="one mask for each image"
+        ),
+        "mask-lost": _refused(
+            "a mask whose finding is too small for the recipe's size",
+            "raise the recipe's size with the study lead, or expect such findings to be missed",
+            pointer="/preprocessing/height",
+        ),
+        "mask-unused": _refused(
+            "a mask of no image that can be used",
+            "see why its image was not used, or leave it out of the source",
+            expected="an image of the cohort",
+        ),
+        "mask-unplaced": _refused(
+            "a mask that does not say which image it is of",
+            "export it with the source image of each frame",
+            expected="one source image for each frame (PS3.3 section C.7.6.16.2.6)",
+        ),
+        "mask-segment": _refused(
+            "a segmentation without the segment", _SELECT, pointer="/labels/mask/segment"
+        ),
+        "mask-value": _refused(
+            "a mask with values that have no meaning", _SELECT, pointer="/labels/mask/values"
+        ),
         # Whether it may still identify.
         "burned-in-declared": _quarantined("BurnedInAnnotation is not NO", _REVIEW),
         "secondary-capture": _quarantined("a secondary capture", _REVIEW),

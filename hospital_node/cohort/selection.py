@@ -1,8 +1,8 @@
 """Which of the images that were read stand in the cohort.
 
 * The choice does not depend on the order in which files come.
-* One SOP instance UID with two images, or one image under two patients or labels, tells that
-  something is wrong: all of them are refused. The same image twice of the same patient is used
+* One SOP instance UID with two images, or one image under two patients, labels or masks, tells
+  that something is wrong: all of them are refused. The same image twice of the same patient is used
   once.
 * Of a patient with too many images, the first in the order of image digests are used.
 """
@@ -11,10 +11,25 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from hospital_node.cohort.grids import Grid
+from hospital_node.cohort.places import Place
+from hospital_node.cohort.readings import MaskRead
 from schemas.manifest import ImageRow
 from schemas.names import Digest
 
-__all__ = ["Arrival", "Selection", "selected"]
+__all__ = ["Arrival", "FrameSource", "Selection", "selected"]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSource:
+    """Where a frame comes from, which is what a mask of it must fit."""
+
+    instance: str = field(repr=False)
+    """Its file's, under the site's key."""
+    number: int
+    """In its file, from 1."""
+    grid: Grid
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +45,12 @@ class Arrival:
     """The files that it was made of, by their place in the source."""
     frames: tuple[Digest, ...] = ()
     """The planes that it is made of, in order."""
+    sources: tuple[FrameSource, ...] = ()
+    """Where each of them comes from."""
     spacing_mm: float = 1.0
     """Between the planes of a volume."""
+    masks: tuple[MaskRead | None, ...] = ()
+    """Of each plane; None: it shows no finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +93,7 @@ def _ambiguous(arrivals: Sequence[Arrival]) -> Iterable[Arrival]:
 
 def _contradicting(arrivals: Sequence[Arrival]) -> Iterable[Arrival]:
     for group in _grouped(arrivals, _image):
-        if len({(one.row.patient, one.row.label) for one in group}) > 1:
+        if len({(one.row.patient, one.row.label, one.row.mask) for one in group}) > 1:
             yield from group
 
 

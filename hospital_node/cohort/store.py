@@ -1,29 +1,28 @@
 """The stored cohort: written whole or not at all, and verified whenever it is opened.
 
 * HOME/cohort/<first 16 hex of the contract's digest>/ holds `contract.json`, `manifest.json`,
-  `findings.json`, `source.json` and `pixels.npy`. No file name, date, original identifier or
-  attribute of a patient is in it.
+  `findings.json`, `source.json`, `pixels.npy` and, where the contract has masks, `masks.npy`. No
+  file name, date, original identifier or attribute of a patient is in it.
 * A cohort appears under its name after all of it is on disk. Replacing one moves the old one
   aside first, so a crash between the two leaves no cohort, never a mixed one.
 * Opening compares the contract with its digest, the manifest with the one that was examined, and
-  the pixels with the manifest.
+  pixels and masks with the manifest.
 """
 
-import hashlib
-import math
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hospital_node.cohort.findings import Examination, Finding
+from hospital_node.cohort.packs import digest_while_unchanged
 from schemas.base import Record
 from schemas.contract import DataContract
 from schemas.errors import CohortChanged, CohortRefused, InvalidRecord, OtherVersion
@@ -32,6 +31,8 @@ from schemas.manifest import DatasetManifest, Part
 from schemas.names import Digest, digest_of
 
 __all__ = [
+    "MASKS",
+    "PIXELS",
     "Cohort",
     "Records",
     "cohort_folder",
@@ -39,17 +40,16 @@ __all__ = [
     "open_cohort",
     "place",
     "remove",
-    "seal_pixels",
     "stored_contracts",
     "workshop",
-    "written_pixels",
 ]
 
-CONTRACT, MANIFEST, FINDINGS, PIXELS, SOURCE = (
+CONTRACT, MANIFEST, FINDINGS, PIXELS, MASKS, SOURCE = (
     "contract.json",
     "manifest.json",
     "findings.json",
     "pixels.npy",
+    "masks.npy",
     "source.json",
 )
 _HALF_DONE = ".ingesting-"
@@ -83,6 +83,8 @@ class Cohort:
     findings: tuple[Finding, ...]
     pixels: NDArray[np.float32]
     """[images, *shape of the recipe], read-only, normalised; row i is `manifest.rows[i]`."""
+    masks: NDArray[np.uint8] | None = None
+    """[images, *mask shape of the recipe] of 0 and 1, read-only; None: the contract has none."""
 
     def rows(self, part: Part) -> NDArray[np.intp]:
         """Return the rows of a part, in the manifest's order."""
@@ -124,7 +126,6 @@ def open_cohort(store: Path, contract: Digest) -> Cohort:
         content = (folder / MANIFEST).read_bytes()
         manifest = _manifest(content)
         examination = _examination((folder / FINDINGS).read_bytes())
-        pixels = np.lib.format.open_memmap(folder / PIXELS, mode="r")
     except (OSError, ValueError, InvalidRecord) as error:
         if isinstance(error, InvalidRecord) and error.is_other_version:
             raise OtherVersion("cohort") from None
@@ -134,12 +135,28 @@ def open_cohort(store: Path, contract: Digest) -> Cohort:
         raise _changed("another manifest")
     if agreed.digest != contract or manifest.contract != contract:
         raise _changed("another contract")
-    shape = (len(manifest.rows), *agreed.preprocessing.shape)
-    if pixels.dtype != np.float32 or pixels.shape != shape:
-        raise _changed("pixels of another shape")
-    if _digest_while_unchanged(folder / PIXELS, _state_of(folder / PIXELS)) != manifest.pack:
-        raise _changed("other pixels than the manifest names")
-    return Cohort(agreed, manifest, digest, examination.findings, pixels)
+    recipe, count = agreed.preprocessing, len(manifest.rows)
+    pixels = _mapped(folder / PIXELS, (count, *recipe.shape), np.float32, manifest.pack)
+    masks: NDArray[np.uint8] | None = None
+    if agreed.labels.mask is not None:
+        masks = _mapped(folder / MASKS, (count, *recipe.mask_shape), np.uint8, manifest.masks)
+    return Cohort(agreed, manifest, digest, examination.findings, pixels, masks)
+
+
+def _mapped(
+    path: Path, shape: tuple[int, ...], kind: type[np.generic], named: Digest | None
+) -> NDArray[Any]:
+    """Map a file of arrays that has this shape and this digest."""
+    what = path.stem
+    try:
+        found: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+        if found.dtype != kind or found.shape != shape:
+            raise _changed(f"{what} of another shape")
+        if digest_while_unchanged(path) != named:
+            raise _changed(f"other {what} than the manifest names")
+    except (OSError, ValueError):
+        raise _changed("a file that is missing or damaged") from None
+    return found
 
 
 # A node opens its cohort for every request; reading a manifest of a thousand rows again would cost
@@ -217,51 +234,6 @@ def made_from(store: Path, contract: Digest) -> Digest | None:
         return _Origin.from_canonical(content).source
     except (OSError, InvalidRecord):
         return None
-
-
-@contextmanager
-def written_pixels(
-    path: Path, shape: tuple[int, ...]
-) -> Iterator[Callable[[int, NDArray[np.float32]], None]]:
-    """Lend what writes images into a pixel file, in any order.
-
-    Not through a memory map, whose pages would count as this process's memory.
-    """
-    with path.open("wb") as file:
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        file.flush()
-        start, size = file.tell(), 4 * math.prod(shape[1:])
-        file.truncate(start + size * shape[0])
-
-        def write(index: int, image: NDArray[np.float32]) -> None:
-            os.pwrite(file.fileno(), image.astype("<f4").tobytes(), start + index * size)
-
-        yield write
-
-
-def seal_pixels(path: Path) -> Digest:
-    """Put a pixel file on disk for its owner alone, and name it."""
-    with path.open("rb") as file:
-        os.fchmod(file.fileno(), 0o600)
-        os.fsync(file.fileno())
-    return _digest_of_file(path)
-
-
-def _state_of(path: Path) -> tuple[int, ...]:
-    """Say what any write to a file moves; nobody but the system sets the change time."""
-    found = path.stat()
-    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-@lru_cache(maxsize=8)
-def _digest_while_unchanged(path: Path, _state: tuple[int, ...]) -> Digest:
-    return _digest_of_file(path)
-
-
-def _digest_of_file(path: Path) -> Digest:
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def _changed(found: str) -> CohortChanged:

@@ -28,7 +28,16 @@ from schemas.recipe import (
     Window,
 )
 
-__all__ = ["OwnWindowing", "Plane", "Stored", "normalised", "resized", "scaled", "stacked"]
+__all__ = [
+    "OwnWindowing",
+    "Plane",
+    "Stored",
+    "normalised",
+    "resized",
+    "scaled",
+    "stacked",
+    "steps_of",
+]
 
 Plane: TypeAlias = NDArray[np.float32]
 _STEPS = 2.0**40
@@ -84,12 +93,7 @@ def _resized(
     stored: Stored, recipe: Preprocessing, spacing_mm: tuple[float, float] | None
 ) -> Plane:
     """Average over rows in strips of columns, which bounds memory, then over columns."""
-    wanted = recipe.spacing_mm[-2:] if recipe.spacing_mm else None
-    steps = (
-        tuple(new / old for new, old in zip(wanted, spacing_mm, strict=True))
-        if wanted and spacing_mm
-        else (None, None)
-    )
+    steps = steps_of(recipe, spacing_mm)
     columns = stored.values.shape[1]
     strips = [
         _averaged(
@@ -105,6 +109,16 @@ def _resized(
 
 
 _STRIP = 512
+
+
+def steps_of(
+    recipe: Preprocessing, spacing_mm: tuple[float, float] | None
+) -> tuple[float, float] | tuple[None, None]:
+    """Return how many stored rows and columns a new one is wide; None: the image is stretched."""
+    if recipe.spacing_mm is None or spacing_mm is None:
+        return None, None
+    down, across = recipe.spacing_mm[-2:]
+    return down / spacing_mm[0], across / spacing_mm[1]
 
 
 def stacked(planes: NDArray[np.float32], recipe: Preprocessing, *, spacing_mm: float) -> Plane:

@@ -13,6 +13,7 @@ from statistics import median
 
 from hospital_node.cohort.places import Place
 from hospital_node.cohort.reasons import Unfit
+from hospital_node.cohort.selection import FrameSource
 from schemas.image_rules import Volume
 from schemas.names import Digest
 
@@ -32,18 +33,21 @@ class Slice:
     image: Digest
     place: Place
     file: int
+    source: FrameSource
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A whole volume."""
+    """A whole volume, or an image by itself."""
 
     image: Digest
     frames: tuple[Digest, ...]
     """The planes in order."""
+    sources: tuple[FrameSource, ...]
     spacing_mm: float
+    """Between the planes of a volume."""
     files: tuple[int, ...]
-    repeated: tuple[int, ...]
+    repeated: tuple[int, ...] = ()
     """Files that held nothing but slices that were there already."""
 
 
@@ -68,6 +72,7 @@ def stacked_slices(slices: Sequence[Slice], rules: Volume) -> Stack:
     return Stack(
         image=_digest(kept, usual),
         frames=tuple(one.image for one in kept),
+        sources=tuple(one.source for one in kept),
         spacing_mm=usual,
         files=tuple(sorted(files)),
         repeated=tuple(sorted({one.file for one in slices} - files)),

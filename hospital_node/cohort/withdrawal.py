@@ -1,8 +1,8 @@
 """Patients who withdrew: they leave every cohort of this home, and never come back into one.
 
 * The register is written first, so that a crash in between leaves a patient out, never in.
-* Pixels, readings and quarantined pictures of the patient are removed; the rest of each cohort
-  stays as it was, since no image is normalised by another patient's.
+* Pixels, masks, readings and quarantined pictures of the patient are removed; the rest of each
+  cohort stays as it was, since no image is normalised by another patient's.
 * A cohort that no longer conforms without the patient is removed whole.
 * The ledger and the register of parts keep their rows: what was released stays charged. A model
   that learnt from the patient does not forget.
@@ -12,23 +12,26 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from hospital_node.cohort import quarantine
 from hospital_node.cohort.contract_checks import Evidence, examined
 from hospital_node.cohort.findings import conforms
+from hospital_node.cohort.packs import seal, written
 from hospital_node.cohort.readings import opened_readings, readings_folder
 from hospital_node.cohort.reasons import REASONS
 from hospital_node.cohort.store import (
+    MASKS,
     PIXELS,
     Cohort,
     Records,
     open_cohort,
     place,
     remove,
-    seal_pixels,
     stored_contracts,
     workshop,
-    written_pixels,
 )
 from hospital_node.cohort.survey import Survey
 from schemas.base import Record
@@ -111,11 +114,11 @@ def _rewritten(store: Path, cohort: Cohort, named: AbstractSet[Pseudonym]) -> bo
     with workshop(store) as folder:
         rows = [cohort.manifest.rows[index] for index in keep]
         survey = Survey.of(rows, cohort.contract.reference)
-        with written_pixels(folder / PIXELS, (len(keep), *cohort.pixels.shape[1:])) as write:
-            for new, old in enumerate(keep):
-                write(new, cohort.pixels[old])
-                survey.take(new, cohort.pixels[old])
-        manifest = _without(cohort.manifest, keep, pack=seal_pixels(folder / PIXELS))
+        for new, old in enumerate(keep):
+            survey.take(new, cohort.pixels[old])
+        pack = _kept(folder / PIXELS, cohort.pixels, keep)
+        masks = None if cohort.masks is None else _kept(folder / MASKS, cohort.masks, keep)
+        manifest = _without(cohort.manifest, keep, pack=pack, masks=masks)
         noted = {(one.code, ""): one.files for one in manifest.not_used}
         findings = examined(manifest, cohort.contract, Evidence(noted=noted, survey=survey))
         if not keep or not conforms(findings):
@@ -125,7 +128,16 @@ def _rewritten(store: Path, cohort: Cohort, named: AbstractSet[Pseudonym]) -> bo
     return True
 
 
-def _without(manifest: DatasetManifest, keep: list[int], *, pack: Digest) -> DatasetManifest:
+def _kept(path: Path, rows: NDArray[Any], keep: list[int]) -> Digest:
+    with written(path, (len(keep), *rows.shape[1:]), rows.dtype.str) as write:
+        for new, old in enumerate(keep):
+            write(new, rows[old])
+    return seal(path)
+
+
+def _without(
+    manifest: DatasetManifest, keep: list[int], *, pack: Digest, masks: Digest | None
+) -> DatasetManifest:
     rows = tuple(manifest.rows[index] for index in keep)
     files = manifest.used - sum(row.files for row in rows)
     counts = {one.code: one.files for one in manifest.not_used}
@@ -133,6 +145,7 @@ def _without(manifest: DatasetManifest, keep: list[int], *, pack: Digest) -> Dat
     return manifest.model_copy(
         update={
             "pack": pack,
+            "masks": masks,
             "rows": rows,
             "not_used": tuple(
                 FileCount(outcome=REASONS[code].outcome, code=code, files=count)

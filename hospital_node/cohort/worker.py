@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hospital_node.cohort.crossing import packed
-from hospital_node.cohort.dicom import read
+from hospital_node.cohort.dicom import Image, read
+from hospital_node.cohort.outlines import Outlines, is_outlines, read_outlines
 from hospital_node.cohort.reasons import NotUsed
 from schemas.contract import DataContract
 
@@ -63,13 +64,20 @@ def main() -> None:
 
 def _answer(path: Path, contract: DataContract, answers: BinaryIO) -> None:
     try:
-        pieces = packed(read(path, contract))
+        pieces = packed(_read(path, contract))
     except MemoryError:
         pieces = packed(NotUsed("over-memory"))
     signal.setitimer(signal.ITIMER_PROF, 0)
     signal.setitimer(signal.ITIMER_REAL, 0)
     answers.writelines(pieces)
     answers.flush()
+
+
+def _read(path: Path, contract: DataContract) -> Image | Outlines | NotUsed:
+    rules = contract.labels.mask
+    if rules is not None and is_outlines(path):
+        return read_outlines(path, rules)
+    return read(path, contract)
 
 
 def _set_timers(path: Path, limits: Limits) -> None:

@@ -23,6 +23,7 @@ from typing import IO, cast
 import hospital_node
 from hospital_node.cohort.crossing import unpacked
 from hospital_node.cohort.dicom import Image
+from hospital_node.cohort.outlines import Outlines
 from hospital_node.cohort.parsing import MAX_FILE_BYTES
 from hospital_node.cohort.reasons import NotUsed
 from hospital_node.cohort.worker import Limits
@@ -69,7 +70,7 @@ def read_apart(
     *,
     workers: int,
     limits: Limits = Limits(),  # noqa: B008 - frozen
-) -> Iterator[tuple[int, Image | NotUsed]]:
+) -> Iterator[tuple[int, Image | Outlines | NotUsed]]:
     """Read files in `workers` processes; yield each one's number and outcome, as they come."""
     todo = deque(range(len(paths)))
     again: set[int] = set()

@@ -19,7 +19,8 @@ import aggregator.federation
 import hospital_node.config
 import hospital_node.node
 from aggregator.runs import Material
-from hospital_node.cohort.store import PIXELS, Records, place, seal_pixels, workshop
+from hospital_node.cohort.packs import seal
+from hospital_node.cohort.store import PIXELS, Records, place, workshop
 from hospital_node.config import NodeHome
 from hospital_node.models.registry import Network, trainable_arrays
 from hospital_node.policy import Approval, approve
@@ -120,7 +121,7 @@ def _store_cohort(home: NodeHome, contract: DataContract, *, seed: int) -> None:
         manifest = DatasetManifest(
             site=home.root.name,
             contract=contract.digest,
-            pack=seal_pixels(folder / PIXELS),
+            pack=seal(folder / PIXELS),
             height=SIDE,
             width=SIDE,
             read=count,

@@ -24,8 +24,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from hospital_node.cohort.dicom import Image
-from hospital_node.cohort.reasons import REASONS
+from hospital_node.cohort.reasons import REASONS, NotUsed
 from hospital_node.cohort.workers import dismiss, read_apart
 from schemas.contract import DataContract
 from schemas.image_rules import EachFrame, Range
@@ -171,7 +170,7 @@ def campaign(folder: Path, count: int, seed: int) -> tuple[dict[str, int], float
         assert number not in seen
         seen.add(number)
         longest, last = max(longest, time.monotonic() - last), time.monotonic()
-        code = "used" if isinstance(outcome, Image) else outcome.code
+        code = outcome.code if isinstance(outcome, NotUsed) else "used"
         assert code == "used" or code in REASONS
         codes[code] = codes.get(code, 0) + 1
     assert seen == set(range(count))

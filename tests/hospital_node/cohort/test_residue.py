@@ -30,7 +30,7 @@ def finding(found: str) -> Finding:
 
 def left(*found: Finding, patient: str = PATIENT) -> int:
     table = {UID: Label(patient, 0, "train")}
-    known = Known.of(table, contract(), desk=desk(Path("nowhere")))
+    known = Known.of(table, contract(), desk=desk(Path("nowhere")), pictures={})
     patients = {one.patient for one in known.rows.values()}
     cohort = manifest()
     return residue(
