@@ -70,7 +70,7 @@ class Study:
 
 
 ADAPTIVE = {"momentum": 0.9, "second_momentum": 0.99, "adaptivity": 1e-3}
-BRAIN_SGD = {"kind": "sgd", "learning_rate": 0.1}
+BRAIN_STEPS = {"kind": "steps", "steps": 17, "optimizer": {"kind": "sgd", "learning_rate": 0.1}}
 CHEST_SGD = {"kind": "sgd", "learning_rate": 30.0}
 STEPS = {"batch_images": 32, "seed": 0}
 
@@ -85,10 +85,8 @@ BRAIN = Study(
         "alone": Setting(sites="alone"),
         "fedprox": Setting({"algorithm": "fedprox", "proximal": 0.01}),
         "fedadam": Setting({"algorithm": "fedadam", "learning_rate": 0.01, **ADAPTIVE}),
-        "scaffold": Setting(
-            {"algorithm": "scaffold"},
-            {"kind": "steps", "steps": 17, "optimizer": BRAIN_SGD},
-        ),
+        "fedavg, SGD": Setting(local=BRAIN_STEPS),
+        "scaffold, SGD": Setting({"algorithm": "scaffold"}, BRAIN_STEPS),
     },
 )
 
