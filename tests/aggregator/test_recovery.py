@@ -1,7 +1,10 @@
 """Runs that the machine fails: what is said, what stands, and that they end as the undisturbed."""
 
+import os
 import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +20,7 @@ from hospital_node.config import Membership
 from hospital_node.node import opened as opened_node
 from schemas.audit.events import Facts, ReplyMissing, RoundMoved
 from schemas.command_line import run
-from schemas.errors import CheckpointDamaged, FederationError, IntegrityLost
+from schemas.errors import CheckpointDamaged, IntegrityLost
 from tests.study import Direct, Study, made
 
 LARGE: dict[str, Any] = {"network": {"kind": "convolutional", "channels": [32, 64, 128]}}
@@ -96,18 +99,42 @@ def test_a_command_on_a_full_disk_says_so_and_what_to_check(
     assert "next: check that it exists, that it belongs to you, and that the disk has room" in said
 
 
-def test_a_folder_that_cannot_be_written_ends_the_run_and_keeps_its_state(tmp_path: Path) -> None:
+def without_privilege() -> list[str]:
+    """Say how to start a program for which a folder's mode counts, also as root."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root passes over every mode, and setpriv is not here")
+    return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+
+
+def test_a_read_only_folder_ends_the_run_with_a_word_and_it_ends_the_same_once_it_is_not(
+    tmp_path: Path,
+) -> None:
     study = made(tmp_path)
     undisturbed = study.conducted().accepted.arrays
     name = cut(study, 1, "screened")
+    states = StateFile(study.aggregator / "runs" / name / "states.jsonl")
+    before = states.last()
     objects = study.aggregator / "checkpoints" / "objects"
-    kept = objects.with_name("kept")
-    objects.rename(kept)
-    objects.write_bytes(b"no folder")
-    with study.opened() as embedded, pytest.raises((OSError, FederationError)):
-        conduct(embedded.federation, name, Direct(embedded.nodes), lambda _: None)
-    objects.unlink()
-    kept.rename(objects)
+    nodes = [word for home in study.nodes.values() for word in ("--node", str(home))]
+    start = "import sys; from deployment.cli import main; sys.exit(main())"
+    words = ["run", str(study.plan), "--aggregator", str(study.aggregator), "--resume", name]
+    objects.chmod(0o500)
+    try:
+        ended = subprocess.run(  # noqa: S603 - every word is of this test
+            [*without_privilege(), sys.executable, "-c", start, *words, *nodes],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        objects.chmod(0o700)
+    assert ended.returncode == 3, ended.stderr
+    assert "a file or folder cannot be used (Permission denied)" in ended.stderr
+    assert "next: check that it exists, that it belongs to you" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert states.last() == before
     assert resumed(study, name) == undisturbed
 
 
