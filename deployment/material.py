@@ -15,6 +15,7 @@ from aggregator.material import arrays_path, read_contract, read_text
 from deployment.pretrained import Start, Weights, read_weights, started_from
 from hospital_node.models.registry import build, trainable_arrays
 from hospital_node.models.tuning import head_of, trained_names
+from schemas.contract import DataContract
 from schemas.errors import InputRefused
 from schemas.files import write_durably
 from schemas.names import Digest, digest_of
@@ -24,9 +25,10 @@ from schemas.wire.arrays import Arrays, encoded, layout_of
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """A pinned plan, and which of its network's arrays came from the seed."""
+    """A pinned plan with its contract, and which of its network's arrays came from the seed."""
 
     plan: TrainingPlan
+    contract: DataContract
     from_seed: tuple[str, ...]
 
 
@@ -62,7 +64,8 @@ def pin(path: Path, *, source: Path | None = None) -> Pinned:
     if weights is not None:
         document["initial"]["pretrained"] = weights.digest
     write_durably(path, tomlkit.dumps(document).encode())
-    return Pinned(TrainingPlan.from_toml(path.read_text(encoding="utf-8")), start.from_seed)
+    pinned = TrainingPlan.from_toml(path.read_text(encoding="utf-8"))
+    return Pinned(pinned, contract, start.from_seed)
 
 
 def _refuse_without(plan: TrainingPlan, path: Path, weights: Weights | None) -> None:

@@ -3,7 +3,7 @@
 * Noise is taken as normal, and as large for both models as `expected_deviation` says.
 * The sampling of patients is left out, as it is in the gate: a model is judged on the sites' own
   patients.
-* Pure, and shared: a hospital reads it before it approves, the aggregator when it reports.
+* Pure, and shared: the study lead reads it when the plan is pinned, a hospital before it approves.
 """
 
 import math
@@ -61,6 +61,13 @@ def power(
             for site, one in found.items()
         },
     )
+
+
+def notable(least: float | None) -> str:
+    """Say a loss; AUROC is at most 1, so one of 0.5 takes a perfect model to chance."""
+    if least is None:
+        return "never: too few patients"
+    return f"{least:.3f}" if least <= 0.5 else f"{least:.3f}: nothing short of a collapse"  # noqa: PLR2004 - said above
 
 
 def expected_deviation(

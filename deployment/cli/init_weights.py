@@ -7,7 +7,9 @@ import typer
 
 from aggregator.material import arrays_path
 from deployment.material import pin
+from hospital_node.privacy.forecast import GatePower, gate_power
 from schemas.command_line import say_json
+from schemas.gate_power import POWER, notable
 from schemas.plan import FROZEN_SUFFIX
 
 
@@ -27,6 +29,7 @@ def init_weights(
     Example: consilium init-weights chest-xray.plan.toml --from densenet121.safetensors
     """
     made = pin(plan, source=source)
+    noticed = gate_power(made.plan, made.contract)
     initial = made.plan.initial
     if json:
         say_json(
@@ -37,6 +40,7 @@ def init_weights(
                 "pretrained": initial.pretrained,
                 "from_seed": list(made.from_seed) if source is not None else None,
                 "contract": made.plan.contract.pinned,
+                "gate_power": noticed.model_dump(mode="json"),
             }
         )
         return
@@ -46,4 +50,16 @@ def init_weights(
     if source is not None:
         left = ", ".join(made.from_seed) or "nothing"
         typer.echo(f"Taken from {source.name}; from the seed: {left}.")
+    _say_power(noticed)
     typer.echo(f"The plan's digest is {made.plan.digest}")
+
+
+def _say_power(noticed: GatePower) -> None:
+    """Print which losses the gate would notice, before any patient pays for an evaluation."""
+    alone = "; ".join(f"{site} {notable(least)}" for site, least in noticed.sites.items())
+    typer.echo(
+        f"The gate notices a loss of AUROC, {POWER:.0%} of the time, from: "
+        f"at all sites alike {notable(noticed.stratified)}"
+        + (f"; at one site alone: {alone}" if alone else "")
+    )
+    typer.echo(f"Assumed: {noticed.assumes}.")

@@ -21,7 +21,7 @@ from hospital_node.cli.options import Home, Json, PlanFile, read_plan
 from hospital_node.config import NodeHome, load_config
 from hospital_node.policy import load_policy
 from hospital_node.privacy.consistency import hold_charges
-from hospital_node.privacy.forecast import Forecast, gate_power, validation_fraction
+from hospital_node.privacy.forecast import Forecast, GatePower, gate_power
 from hospital_node.privacy.forecast import forecast as forecast_of
 from hospital_node.privacy.ledger import Entry, Ledger, Row, standing
 from hospital_node.privacy.uncharged import said, uncharged
@@ -32,13 +32,10 @@ from schemas.command_line import say_json
 from schemas.contract import DataContract
 from schemas.errors import InputRefused, InvalidRecord
 from schemas.files import write_durably
-from schemas.gate_power import POWER, Power
+from schemas.gate_power import POWER, notable
 from schemas.manifest import Part
 from schemas.plan import TrainingPlan
 from schemas.privacy import SampledGaussian, Spend
-
-ASSUMED_FRACTION = 0.2
-"""Share of validation patients where no contract declares one."""
 
 _COLUMNS = (
     *("sequence", "status"),
@@ -112,19 +109,15 @@ def forecast(plan: PlanFile, home: Home, json: Json = False) -> None:
         delta=limit.delta,
         site=load_config(paths).site,
     )
-    declared = validation_fraction(_contract(plan, wanted))
-    fraction = ASSUMED_FRACTION if declared is None else declared
-    noticed = gate_power(wanted, fraction=fraction)
-    source = "assumed" if declared is None else "by the contract"
-    assumed = f"{fraction:.0%} of the patients validate ({source}), half of them of each class"
+    noticed = gate_power(wanted, _contract(plan, wanted))
     if json:
-        gate = {"stratified": noticed.stratified, "sites": dict(noticed.sites), "assumes": assumed}
+        gate = noticed.model_dump(mode="json")
         beside = {"gate_power": gate, "without_privacy": dict(without)}
         say_json(ahead.model_dump(mode="json") | beside)
         return
     _print_forecast(wanted, ahead)
     _warn(without)
-    _print_power(wanted, noticed, assumed)
+    _print_power(wanted, noticed)
 
 
 @app.command("export")
@@ -195,23 +188,16 @@ def _print_forecast(plan: TrainingPlan, ahead: Forecast) -> None:
     typer.echo(f"First round that would be refused: {refused}")
 
 
-def _print_power(plan: TrainingPlan, noticed: Power, assumed: str) -> None:
+def _print_power(plan: TrainingPlan, noticed: GatePower) -> None:
     """Print the least true losses of AUROC that the gate would notice."""
     table = Table(title=f"Losses of AUROC that the gate notices {POWER:.0%} of the time")
     for column in ("loss", "allowed", "noticed from"):
         table.add_column(column)
-    table.add_row("at all sites alike", f"{plan.gate.margin:.3f}", _loss(noticed.stratified))
+    table.add_row("at all sites alike", f"{plan.gate.margin:.3f}", notable(noticed.stratified))
     for site, least in noticed.sites.items():
-        table.add_row(f"at {site} alone", f"{plan.gate.margin_at(site):.3f}", _loss(least))
+        table.add_row(f"at {site} alone", f"{plan.gate.margin_at(site):.3f}", notable(least))
     Console().print(table)
-    typer.echo(f"Assumed: {assumed}.")
-
-
-def _loss(least: float | None) -> str:
-    """Say a loss; AUROC is at most 1, so one of 0.5 takes a perfect model to chance."""
-    if least is None:
-        return "never: too few patients"
-    return f"{least:.3f}" if least <= 0.5 else f"{least:.3f}: nothing short of a collapse"  # noqa: PLR2004 - said above
+    typer.echo(f"Assumed: {noticed.assumes}.")
 
 
 def _as_lines(rows: Iterable[Row]) -> str:

@@ -12,11 +12,14 @@ from hospital_node.privacy.ledger import Entry
 from schemas import accounting
 from schemas.base import Record
 from schemas.contract import DataContract, PartByHash
-from schemas.gate_power import Power, power
+from schemas.gate_power import power
 from schemas.manifest import Part
-from schemas.names import SiteName
+from schemas.names import SiteName, Text
 from schemas.plan import TrainingPlan
 from schemas.privacy import SampledGaussian
+
+ASSUMED_FRACTION = 0.2
+"""Share of validation patients where the contract declares none."""
 
 
 class RoundForecast(Record):
@@ -38,6 +41,16 @@ class Forecast(Record):
     """Empty for a plan without privacy, which is not priced."""
     refused: int | None
     """The first round that the limit would refuse, in training or in evaluation."""
+
+
+class GatePower(Record):
+    """True losses of AUROC that the gate notices with probability `schemas.gate_power.POWER`."""
+
+    stratified: float | None
+    """At all sites alike; None when no site is large enough."""
+    sites: dict[SiteName, float | None]
+    """At that site alone; None: too small for a figure of its own."""
+    assumes: Text
 
 
 def forecast(  # noqa: PLR0913 - a cap is two numbers, and a run that has begun two more
@@ -79,30 +92,38 @@ def forecast(  # noqa: PLR0913 - a cap is two numbers, and a run that has begun 
     )
 
 
-def validation_fraction(contract: DataContract | None) -> float | None:
-    """Return the contract's share of validation patients; None where it declares none."""
-    if contract is None or not isinstance(contract.cohort.parts, PartByHash):
-        return None
-    return contract.cohort.parts.validation_fraction
-
-
-def gate_power(plan: TrainingPlan, *, fraction: float) -> Power:
+def gate_power(plan: TrainingPlan, contract: DataContract | None) -> GatePower:
     """Return what the plan's gate would notice, by the sizes that the plan declares.
 
-    Validation patients are taken as `fraction` of a site's, expected train patients as the rest,
-    and either class as half. A site without a declared size has no figure.
+    Validation patients are taken as the contract's share of a site's, expected train patients as
+    the rest, and either class as half. A site without a declared size has no figure. Nothing is
+    looked at but plan and contract; of a very good model the gate notices smaller losses.
     """
+    declared = _validation_fraction(contract)
+    fraction = ASSUMED_FRACTION if declared is None else declared
     halves = {
         one.site: one.expected_patients * fraction / (1.0 - fraction) / 2.0
         for one in plan.sites
         if one.expected_patients is not None
     }
-    return power(
+    noticed = power(
         plan.gate,
         {site: (half, half) for site, half in halves.items()},
         bins=plan.evaluation.bins,
         noise_multiplier=plan.evaluation.noise_multiplier,
     )
+    source = "assumed" if declared is None else "by the contract"
+    return GatePower(
+        stratified=noticed.stratified,
+        sites=dict(noticed.sites),
+        assumes=f"{fraction:.0%} of the patients validate ({source}), half of them of each class",
+    )
+
+
+def _validation_fraction(contract: DataContract | None) -> float | None:
+    if contract is None or not isinstance(contract.cohort.parts, PartByHash):
+        return None
+    return contract.cohort.parts.validation_fraction
 
 
 def _events(entries: Iterable[Entry], part: Part) -> list[SampledGaussian]:
