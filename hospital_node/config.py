@@ -15,6 +15,7 @@ journal/         the audit log
 replies/         every reply that left, by request
 personal/        this site's own models, by run and plan
 variates/        this site's control variates in scaffold, by run and plan
+masking/         secrets and values of sums that are not opened yet, by run and plan
 models/          released models, and which one is in use
 """
 
@@ -179,6 +180,11 @@ class NodeHome:
     def variates(self) -> Path:
         """This site's control variates."""
         return self.root / "variates"
+
+    @property
+    def masking(self) -> Path:
+        """What this site holds of sums that are not opened yet."""
+        return self.root / "masking"
 
     @property
     def models(self) -> Path:

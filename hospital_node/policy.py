@@ -15,6 +15,7 @@ from schemas.errors import HomeRefused, InputRefused, PlanNotApproved, PrivacyRe
 from schemas.files import write_durably
 from schemas.names import Digest, Moment, SiteName, Text
 from schemas.plan import NoPrivacy, PatientPrivacy, TrainingPlan
+from schemas.protection.settings import LEAST_SURVIVORS
 
 DEFAULT_POLICY = """# What this hospital allows. Change it with: hospital-node policy --help
 
@@ -41,10 +42,18 @@ class Approval(Record):
     without_privacy: bool = False
 
 
+class Masking(Record):
+    """What this hospital demands before its value goes into a masked sum."""
+
+    least_survivors: int = Field(default=LEAST_SURVIVORS, ge=LEAST_SURVIVORS)
+    """Fewest sites in a sum; the plan may demand more."""
+
+
 class Policy(Record):
     """What this hospital allows."""
 
     limit: Limit
+    masking: Masking = Masking()
     approvals: tuple[Approval, ...] = ()
 
 

@@ -17,7 +17,8 @@ from schemas.errors import (
     PolicyRefused,
 )
 from schemas.names import Text
-from schemas.update import Refusal, RefusalCode, Request
+from schemas.protection.messages import AnyRequest
+from schemas.update import Refusal, RefusalCode
 from schemas.wire.envelope import signed
 from schemas.wire.packet import Packet
 
@@ -38,7 +39,7 @@ def turned_away(node: Node, error: FederationError) -> None:
     )
 
 
-def refusal(node: Node, request: Request, error: FederationError) -> Packet:
+def refusal(node: Node, request: AnyRequest, error: FederationError) -> Packet:
     """Sign a coarse no; the reason goes to the journal's private part."""
     code = _code(error)
     node.journal.append(

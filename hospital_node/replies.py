@@ -2,15 +2,17 @@
 
 * The same request gets the same bytes and costs nothing.
 * A reply is stored, whole and on disk, before it may leave.
-* A round of a run has one request for each purpose; another request in its place is refused.
+* A round of a run has one request for each purpose; another request in its place is refused. So
+  has each exchange of an attempt to open a sum: that is what makes a share leave once.
 * A refusal stands here where work on patients had begun: its outcome is said once.
 * What stands here is noised or public already; it is kept so that a repeated request discloses
   nothing new.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from types import MappingProxyType
 
 from pydantic import Field
 
@@ -18,11 +20,19 @@ from schemas.base import Record
 from schemas.errors import EnvelopeRefused, IntegrityLost, InvalidRecord
 from schemas.files import write_durably
 from schemas.names import Digest, Name, PublicKey, digest_of
+from schemas.protection.messages import REPLIES, Boxes, MaskedInput, SelfCheck, Unmasking
 from schemas.update import Evaluation, Refusal, Update
-from schemas.wire.envelope import opened
+from schemas.wire.envelope import kind_of, opened
 from schemas.wire.packet import Packet
 
-Purpose: TypeAlias = Literal["train", "evaluate"]
+_KINDS: Mapping[str, tuple[type[Record], ...]] = MappingProxyType(
+    {
+        "train": (Update, SelfCheck, Refusal),
+        "evaluate": (Evaluation, SelfCheck, Refusal),
+        **{exchange: (kind,) for exchange, kind in REPLIES.items()},
+    }
+)
+"""What may stand in a slot, by the last word of its purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +41,8 @@ class Slot:
 
     run: Name
     round: int
-    purpose: Purpose
+    purpose: Name
+    """`train`, `evaluate`, or one exchange of an attempt to open their sum: `train-1-share`."""
 
 
 class StoredReply(Record):
@@ -84,7 +95,7 @@ class Replies:
         head = StoredReply(request=digest_of(request), envelope_size=len(reply.envelope))
         write_durably(self._path(slot), head.canonical(), b"\n", reply.envelope, reply.body)
 
-    def last_round(self, run: Name, purpose: Purpose) -> int:
+    def last_round(self, run: Name, purpose: Name) -> int:
         """Return the highest round of a run that was answered; 0 when none was."""
         names = (path.name for path in (self._folder / run).glob(f"*-{purpose}"))
         return max((int(name.partition("-")[0]) for name in names), default=0)
@@ -93,16 +104,21 @@ class Replies:
         return self._folder / slot.run / f"{slot.round:06d}-{slot.purpose}"
 
 
-def _is_whole(reply: Packet, purpose: Purpose, key: PublicKey) -> bool:
+def _is_whole(reply: Packet, purpose: Name, key: PublicKey) -> bool:
     """Say whether a reply is signed by this key and has the arrays that it names."""
-    kind = Update if purpose == "train" else Evaluation
+    named = kind_of(reply.envelope)
+    kinds = [one for one in _KINDS[purpose.rpartition("-")[2]] if one.__name__ == named]
     try:
-        found = opened(reply.envelope, kind, Refusal, key=key)
+        found = [opened(reply.envelope, kind, key=key) for kind in kinds]
     except EnvelopeRefused:
         return False
-    if isinstance(found, Update):
-        return digest_of(reply.body) == found.arrays
-    return not reply.body
+    match found:
+        case [Update() | Boxes() | MaskedInput() | Unmasking() as one]:
+            return digest_of(reply.body) == one.arrays
+        case [_]:
+            return not reply.body
+        case _:
+            return False
 
 
 def _damaged(slot: Slot) -> IntegrityLost:

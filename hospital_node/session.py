@@ -10,6 +10,8 @@
    Ledger and journal are of one state, and privacy is charged to the ledger, on disk, before the
    work touches a patient's image.
 6. The reply is signed, and stored whole, before it leaves; then the charge is final.
+   Under masking the reply says that an update may be summed; the update stays, and only the five
+   exchanges of hospital_node/protection give it to a sum, under masks.
 7. Any no is a signed refusal with a coarse code; its reason stays in this hospital's journal. Work
    that fails, also for a reason that nobody foresaw, is refused for good, and its charge stands.
 
@@ -34,8 +36,11 @@ from hospital_node.delivery import received
 from hospital_node.node import Node
 from hospital_node.policy import approved_plan
 from hospital_node.privacy.consistency import hold_head
+from hospital_node.protection.exchanges import exchanged
+from hospital_node.protection.room import clear
+from hospital_node.protection.self_check import is_masked, kept_delta, kept_histogram
 from hospital_node.refusals import refusal
-from hospital_node.replies import Purpose, Replies, Slot
+from hospital_node.replies import Replies, Slot
 from hospital_node.work import Work, evaluated, prepared, trained
 from schemas.audit.events import ReplySent, RequestReceived, Settled
 from schemas.audit.lines import read_facts
@@ -45,6 +50,7 @@ from schemas.errors import (
 )
 from schemas.names import Digest, digest_of
 from schemas.privacy import PrivacyStatement
+from schemas.protection.messages import AnyRequest, MaskingRequest, Purpose, SelfCheck
 from schemas.release import ModelRelease
 from schemas.update import (
     Acknowledgement,
@@ -96,22 +102,27 @@ def unable(node: Node, packet: Packet) -> Packet:
     node.warm.clear()  # the failure may have left a network half changed
     message = "request refused: its work failed unexpectedly; this node's log names the place"
     reply = refusal(node, request, FederationError(message))
-    slot, replies = Slot(request.run, request.round, _purpose(request)), Replies(node.home.replies)
-    with held_ledger(node) as ledger:
-        if ledger.status(request.request) == "reserved" and not replies.holds(slot):
-            replies.store(slot, packet.envelope, reply)
-            conclude(node, ledger, _sent(request, reply, None))
+    if not isinstance(request, MaskingRequest):
+        slot = Slot(request.run, request.round, _purpose(request))
+        replies = Replies(node.home.replies)
+        with held_ledger(node) as ledger:
+            if ledger.status(request.request) == "reserved" and not replies.holds(slot):
+                replies.store(slot, packet.envelope, reply)
+                conclude(node, ledger, _sent(request, reply, None))
     node.journal.seal()
     return replace(reply, audit=shared(node, shown_in(packet.audit), None))
 
 
-def _verified(node: Node, packet: Packet) -> Request:
+def _verified(node: Node, packet: Packet) -> AnyRequest:
     membership, roster = node.membership()
-    request: Request
-    if kind_of(packet.envelope) == CloseRequest.__name__:
-        request = opened(packet.envelope, CloseRequest, key=roster.aggregator)
-    else:
-        request = opened(packet.envelope, TrainRequest, EvaluateRequest, key=roster.aggregator)
+    request: AnyRequest
+    match kind_of(packet.envelope):
+        case CloseRequest.__name__:
+            request = opened(packet.envelope, CloseRequest, key=roster.aggregator)
+        case MaskingRequest.__name__:
+            request = opened(packet.envelope, MaskingRequest, key=roster.aggregator)
+        case _:
+            request = opened(packet.envelope, TrainRequest, EvaluateRequest, key=roster.aggregator)
     if request.federation != membership.federation:
         raise _invalid("it is of another federation")
     if node.config.site not in request.participants:
@@ -122,7 +133,7 @@ def _verified(node: Node, packet: Packet) -> Request:
     return request
 
 
-def _named(request: Request, body: bytes) -> Iterator[tuple[bytes, Digest]]:
+def _named(request: AnyRequest, body: bytes) -> Iterator[tuple[bytes, Digest]]:
     """Yield what travels beside a request, each part with the digest that it must have."""
     if not isinstance(request, TrainRequest) or request.control is None:
         yield body, request.arrays
@@ -130,9 +141,13 @@ def _named(request: Request, body: bytes) -> Iterator[tuple[bytes, Digest]]:
         yield from zip(request.parts(body), (request.arrays, request.control), strict=True)
 
 
-def _answered(node: Node, request: Request, packet: Packet, witness: Witnessed) -> Packet:
+def _answered(node: Node, request: AnyRequest, packet: Packet, witness: Witnessed) -> Packet:
     if isinstance(request, CloseRequest):
         return _acknowledged(node, request, witness)
+    if isinstance(request, MaskingRequest):
+        _hold_head(node, request)
+        node.journal.append(*cosigned(node, witness))
+        return exchanged(node, request, packet)
     purpose = _purpose(request)
     slot, replies = Slot(request.run, request.round, purpose), Replies(node.home.replies)
     _hold_head(node, request)
@@ -164,12 +179,13 @@ def _acknowledged(node: Node, request: CloseRequest, witness: Witnessed) -> Pack
     """Note that a run is over, and say so; what matters is the cosignature beside it."""
     _hold_head(node, request)
     node.journal.append(*cosigned(node, witness), _received(request, "close", repeated=False))
+    clear(node.home, request.run, request.plan)
     bound = request.model_dump(include={"federation", "run", "plan", "round", "request"})
     site, head = node.config.site, node.journal.head()
     return Packet(signed(Acknowledgement(**bound, site=site, head=head), node.key))
 
 
-def _hold_head(node: Node, request: Request) -> None:
+def _hold_head(node: Node, request: AnyRequest) -> None:
     """Hold this journal against its own head that the request returns, if there is one."""
     note = request.heads.get(node.config.site)
     if note is not None:
@@ -194,7 +210,10 @@ def _outcome(
 def _worked(
     node: Node, request: Request, work: Work, statement: PrivacyStatement | None
 ) -> tuple[Packet, Digest | None]:
-    """Train or evaluate, and sign what comes of it; name the arrays beside it, if any."""
+    """Train or evaluate, and sign what comes of it; name the arrays beside it, if any.
+
+    Under masking what comes of it stays here, and the signed word is that it may be summed.
+    """
     bound = {
         **request.model_dump(include={"federation", "run", "plan", "round", "request"}),
         "site": node.config.site,
@@ -203,9 +222,18 @@ def _worked(
     }
     if isinstance(request, TrainRequest):
         body = trained(work)
+        if is_masked(work.plan, "train"):
+            held = kept_delta(node, request, work.plan, body)
+            check = SelfCheck(**bound, arrays=request.arrays, bound=held)
+            return Packet(signed(check, node.key)), None
         update = Update(**bound, arrays=digest_of(body))
         return Packet(signed(update, node.key), body), update.arrays
-    evaluation = Evaluation(**bound, arrays=request.arrays, histogram=evaluated(work))
+    histogram = evaluated(work)
+    if is_masked(work.plan, "evaluate"):
+        held = kept_histogram(node, request, histogram)
+        check = SelfCheck(**bound, arrays=request.arrays, bound=held)
+        return Packet(signed(check, node.key)), None
+    evaluation = Evaluation(**bound, arrays=request.arrays, histogram=histogram)
     return Packet(signed(evaluation, node.key)), None
 
 

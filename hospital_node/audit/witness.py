@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hospital_node.node import Node
-from schemas.audit.events import ForkSeen, HeadCosigned, ReplySent
+from schemas.audit.events import ExchangeAnswered, ForkSeen, HeadCosigned, ReplySent
 from schemas.audit.exchange import MOST_EVENTS, Shared, Shown
 from schemas.audit.lines import facts_in
 from schemas.audit.merkle import is_consistent
@@ -142,10 +142,12 @@ def stands(node: Node) -> Standing:
     size = node.journal.size
     lines = node.journal.lines(standing.read, most=size)
     note, released = standing.note, standing.released
-    for facts in facts_in(lines, HeadCosigned, ReplySent):
+    for facts in facts_in(lines, HeadCosigned, ReplySent, ExchangeAnswered):
         if isinstance(facts, HeadCosigned):
             note = facts.head
-        elif isinstance(facts, ReplySent) and facts.arrays is not None and note is not None:
+            continue
+        has_arrays = isinstance(facts, ReplySent | ExchangeAnswered) and facts.arrays is not None
+        if has_arrays and note is not None:
             released = _size_of(note)
     node.warm[_STANDING] = Standing(size, note, released)
     return Standing(size, note, released)

@@ -1,6 +1,6 @@
 """Audit events: a closed set of claims, each with public facts only.
 
-* A new kind is a new class in one of the three modules beside this one, named in `Facts`; the
+* A new kind is a new class in one of the four modules beside this one, named in `Facts`; the
   meaning of a kind never changes.
 * Private details enter as a salted commitment in `private`, so they can be erased without breaking
   the tree.
@@ -34,6 +34,14 @@ from schemas.audit.log_events import (
     ReportWritten,
     SignedOff,
 )
+from schemas.audit.masking_events import (
+    ExchangeAnswered,
+    ExchangeAsked,
+    ExchangeReceived,
+    ExchangeReplied,
+    SumLost,
+    SumOpened,
+)
 from schemas.audit.run_events import (
     CheckpointStored,
     ModelDelivered,
@@ -65,6 +73,10 @@ __all__ = [
     "CohortWithdrawn",
     "ConformanceReported",
     "Enrolled",
+    "ExchangeAnswered",
+    "ExchangeAsked",
+    "ExchangeReceived",
+    "ExchangeReplied",
     "Facts",
     "ForkSeen",
     "HeadCosigned",
@@ -97,6 +109,8 @@ __all__ = [
     "Settled",
     "SignedOff",
     "SoftwareStarted",
+    "SumLost",
+    "SumOpened",
     "TurnedAway",
     "VerdictGiven",
 ]
@@ -129,6 +143,12 @@ Facts: TypeAlias = Annotated[
     | RefusalReceived
     | Quarantined
     | ReplyMissing
+    | ExchangeAsked
+    | ExchangeReceived
+    | ExchangeAnswered
+    | ExchangeReplied
+    | SumOpened
+    | SumLost
     | CheckpointStored
     | VerdictGiven
     | ReleaseDecided

@@ -6,6 +6,8 @@
   federation, run, round, plan, model, purpose and attempt.
 """
 
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from pydantic import Field
@@ -14,7 +16,7 @@ from schemas.base import Record
 from schemas.names import Digest, Moment, Name, Note, SiteName
 from schemas.privacy import PrivacyStatement
 from schemas.protection.agreement import PublicKeys
-from schemas.update import Binding, Head
+from schemas.update import Binding, Head, Request
 
 Purpose: TypeAlias = Literal["train", "evaluate"]
 """Whether deltas or histograms are summed."""
@@ -145,4 +147,33 @@ class Unmasking(_Masking):
     """Of the shares."""
 
 
+AnyRequest: TypeAlias = Request | MaskingRequest
+"""Whatever an aggregator asks of a node in a run."""
+
 MaskingReply: TypeAlias = Advert | Boxes | MaskedInput | Agreement | Unmasking
+
+REPLIES: Mapping[Exchange, type[MaskingReply]] = MappingProxyType(
+    {
+        "advertise": Advert,
+        "share": Boxes,
+        "input": MaskedInput,
+        "agree": Agreement,
+        "unmask": Unmasking,
+    }
+)
+"""What answers each exchange."""
+
+
+def framed(parts: Iterable[bytes]) -> bytes:
+    """Join parts of any length, each after its length in eight bytes."""
+    return b"".join(len(one).to_bytes(8, "big") + one for one in parts)
+
+
+def unframed(content: bytes) -> list[bytes]:
+    """Return the parts that were joined; what is cut off gives a part that is too short."""
+    parts, start = [], 0
+    while start < len(content):
+        end = start + 8 + int.from_bytes(content[start : start + 8], "big")
+        parts.append(content[start + 8 : end])
+        start = end
+    return parts

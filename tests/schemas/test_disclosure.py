@@ -23,7 +23,8 @@ from schemas.base import Record
 from schemas.update import Reply
 
 BINDING = "repeats the request"
-BOUND = ("Update", "Evaluation", "Refusal", "Acknowledgement")
+MASKING = ("Advert", "Boxes", "MaskedInput", "Agreement", "Unmasking")
+BOUND = ("Update", "Evaluation", "Refusal", "Acknowledgement", "SelfCheck", *MASKING)
 HEAD = "counts and hashes public events, which leave as well: see EVENTS"
 PLAN = "a constant of the approved plan"
 SPENT = "a function of constants of the plans that were charged"
@@ -41,11 +42,23 @@ FIELDS: dict[str, str] = {
     "Update.arrays": "charged: names a delta that was noised",
     "Evaluation.arrays": BINDING,
     "Evaluation.histogram.counts[][]": "charged: noised counts",
+    "SelfCheck.arrays": BINDING,
+    "SelfCheck.bound": PLAN,
+    **{f"{kind}.{name}": BINDING for kind in MASKING for name in ("purpose", "model", "attempt")},
+    **{f"Advert.keys.{name}": "a public key, drawn for the attempt" for name in ("cipher", "mask")},
+    "Advert.keys.seed": "the digest of 32 random bytes, drawn for the attempt",
+    "Boxes.sites[]": BINDING,
+    "Boxes.arrays": "hashes shares under ciphers",
+    "MaskedInput.sites[]": BINDING,
+    "MaskedInput.arrays": "hashes a value under its masks",
+    "Agreement.survivors[]": BINDING,
+    "Unmasking.survivors[]": BINDING,
+    "Unmasking.arrays": "hashes shares, each of 521 random bits",
     "Refusal.code": "coarse; outside the guarantee, and every report says so",
     # What it cost.
     **{
         f"{kind}.privacy.{name}": reason
-        for kind in ("Update", "Evaluation")
+        for kind in ("Update", "Evaluation", "SelfCheck")
         for name, reason in {
             "event.kind": "a constant of the software",
             "event.sampling_rate": PLAN,
@@ -116,6 +129,11 @@ EVENTS: dict[str, tuple[str, str]] = {
         "a person's act, by contract; outside the guarantee, as every report says",
     ),
     "ConformanceReported": ("contract code report approver", "names what left"),
+    "ExchangeAnswered": ("run round request reply arrays size_bytes", "names what left"),
+    "ExchangeReceived": (
+        "run round request purpose attempt exchange arrays sites repeated",
+        "names what came",
+    ),
     "ForkSeen": ("known shown", "notes that came"),
     "HeadCosigned": ("head", "a note that came"),
     "HomeMade": ("key", "a public key"),
@@ -206,7 +224,7 @@ def test_nothing_else_is_a_reply() -> None:
 def test_what_a_node_signs_is_read_off_its_code() -> None:
     assert {kind.__name__ for kind in LEAVING} == {
         *("Acknowledgement", "ConformanceReport", "EnrolmentRequest", "Evaluation", "Receipt"),
-        *("Refusal", "SealedReply", "Shared", "Update"),
+        *("Refusal", "SealedReply", "SelfCheck", "Shared", "Update", *MASKING),
     }
     assert list(signed_kinds("def f(key):\n    return signed(Loss(value=1), key)")) == ["Loss"]
     with pytest.raises(AssertionError, match="what f signs cannot be told"):

@@ -1,0 +1,101 @@
+"""What happens while a sum is opened: digests, sets of sites and the sum, and never a share."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.base import Record
+from schemas.names import Digest, Name, SiteName
+from schemas.protection.messages import Exchange, Purpose
+from schemas.update import Histogram
+
+
+class ExchangeAsked(Record):
+    """The aggregator asked these sites, all that are left, for one exchange of an attempt."""
+
+    kind: Literal["exchange-asked"] = "exchange-asked"
+    run: Name
+    round: int
+    request: Name
+    purpose: Purpose
+    attempt: int
+    exchange: Exchange
+    arrays: Digest
+    """Of what travels beside the request."""
+    sites: tuple[SiteName, ...]
+
+
+class ExchangeReceived(Record):
+    """A node verified the request for one exchange; `repeated` ones got the stored reply."""
+
+    kind: Literal["exchange-received"] = "exchange-received"
+    run: Name
+    round: int
+    request: Name
+    purpose: Purpose
+    attempt: int
+    exchange: Exchange
+    arrays: Digest
+    sites: tuple[SiteName, ...]
+    """In the exchange `agree` they are the survivors that this site agrees to, or refuses."""
+    repeated: bool
+
+
+class ExchangeAnswered(Record):
+    """A node's reply in an exchange left; `arrays` is the digest of a value under its masks."""
+
+    kind: Literal["exchange-answered"] = "exchange-answered"
+    run: Name
+    round: int
+    request: Name
+    reply: Digest
+    arrays: Digest | None
+    size_bytes: int
+
+
+class ExchangeReplied(Record):
+    """The aggregator verified a reply in an exchange."""
+
+    kind: Literal["exchange-replied"] = "exchange-replied"
+    run: Name
+    round: int
+    request: Name
+    site: SiteName
+    reply: Digest
+    arrays: Digest | None
+    size_bytes: int
+
+
+class SumOpened(Record):
+    """The aggregator took the masks off a sum; nothing else of the sites' values was opened."""
+
+    kind: Literal["sum-opened"] = "sum-opened"
+    run: Name
+    round: int
+    purpose: Purpose
+    attempt: int
+    advertised: dict[SiteName, Digest]
+    """By site, the digest of its signed advert."""
+    sharing: tuple[SiteName, ...]
+    """Whose masks were in the survivors' values."""
+    survivors: dict[SiteName, Digest]
+    """By site in the sum, the digest of its masked value."""
+    agreements: dict[SiteName, Digest]
+    """By site, the digest of its signed agreement to just these survivors."""
+    total: Digest
+    """Of the sum's ring elements."""
+    histogram: Histogram | None
+    """The sum itself, where histograms were summed."""
+
+
+class SumLost(Record):
+    """An attempt ended below what it needs; nothing of the sites' values was opened."""
+
+    kind: Literal["sum-lost"] = "sum-lost"
+    run: Name
+    round: int
+    purpose: Purpose
+    attempt: int
+    exchange: Exchange
+    left: int = Field(ge=0)
+    needed: int
