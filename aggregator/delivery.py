@@ -19,7 +19,7 @@ from aggregator.audit.exchange import show
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.gates.bounds import for_release
-from aggregator.gates.model_gate import site_metrics
+from aggregator.gates.evidence import metrics_of
 from aggregator.rounds import is_over
 from aggregator.run_state import RunState
 from aggregator.runs import run_names, stored
@@ -224,11 +224,7 @@ def _request(handover: Handover) -> Name:
 
 def _decision(handover: Handover) -> ReleaseDecided:
     plan, accepted = handover.plan, handover.state.accepted
-    metrics = site_metrics(
-        {one.site: one.histogram for one in accepted.histograms},
-        gate=plan.gate,
-        noise_multiplier=plan.evaluation.noise_multiplier,
-    )
+    metrics = metrics_of(plan, accepted.histograms)
     checks = for_release(metrics, criteria=plan.release, gate=plan.gate)
     return ReleaseDecided(
         **handover.place,

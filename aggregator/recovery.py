@@ -5,12 +5,15 @@
   site that answered before answers with the same bytes.
 """
 
+from aggregator.protection.attempts import sums_of
+from aggregator.protection.summing import mean_of
 from aggregator.rounds import Run, moved, spooled
 from aggregator.run_state import RunState
 from schemas.audit.events import RoundMoved
 from schemas.audit.lines import read_facts
 from schemas.errors import CheckpointDamaged, EnvelopeRefused
 from schemas.names import SiteName, digest_of
+from schemas.protection.settings import Masked
 
 
 def taken_up(run: Run, state: RunState) -> RunState:
@@ -18,6 +21,8 @@ def taken_up(run: Run, state: RunState) -> RunState:
     _note_last_edge(run, state)
     if state.phase not in {"opened", "collected", "screened"}:
         return state
+    if isinstance(run.plan.protection, Masked):
+        return state if _has_sum(run, state) else _opened_again(run, state)
     spool = run.spool
     whole = {site for site in spool.sites() if _is_whole(run, state, site)}
     for site in set(spool.sites()) - whole:
@@ -25,8 +30,23 @@ def taken_up(run: Run, state: RunState) -> RunState:
     sources = {one.site for one in state.sources}
     if state.phase == "opened" or (state.phase == "screened" and sources <= whole):
         return state
-    again = state.model_copy(update={"phase": "opened", "arrived": (), "sources": ()})
-    return moved(run, state, again)
+    return _opened_again(run, state)
+
+
+def _opened_again(run: Run, state: RunState) -> RunState:
+    lost = {"phase": "opened", "arrived": (), "opened": None, "sources": ()}
+    return moved(run, state, state.model_copy(update=lost))
+
+
+def _has_sum(run: Run, state: RunState) -> bool:
+    """Say whether the round's sum is on disk as it was opened, or no sum was."""
+    if state.opened is None:
+        return True
+    try:
+        mean_of(state.opened, sums_of(run.folder, state.round, "train"), run.plan)
+    except CheckpointDamaged:
+        return False
+    return True
 
 
 def _note_last_edge(run: Run, state: RunState) -> None:

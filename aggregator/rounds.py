@@ -21,21 +21,26 @@ from aggregator.aggregation.combiners import combined
 from aggregator.aggregation.optimizers import ServerState
 from aggregator.aggregation.spool import Spool
 from aggregator.aggregation.variates import counted, step_of
+from aggregator.asking import Asking
 from aggregator.checkpoints.store import written
-from aggregator.collection import Asking, collect_histograms, collect_updates
+from aggregator.collection import collect_histograms, collect_updates
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.gates.comparison import faults_together
-from aggregator.gates.model_gate import judged
-from aggregator.gates.update_gate import norm_of
+from aggregator.gates.evidence import verdict_on
+from aggregator.gates.update_gate import faults_of_sum, norm_of
+from aggregator.protection import attempts
+from aggregator.protection.attempts import sums_of
+from aggregator.protection.summing import collect_sum, collect_summed, largest_mean, mean_of
 from aggregator.requests import evaluate_request, train_request
 from aggregator.run_state import AcceptedModel, Arrived, Phase, RunState, StateFile
 from aggregator.vectors import Vectors
 from schemas.audit.events import CheckpointStored, Facts, Quarantined, RoundMoved, VerdictGiven
 from schemas.checkpoint import CheckpointManifest, Source
 from schemas.errors import CheckpointDamaged, QuorumLost
-from schemas.names import SiteName
+from schemas.names import Digest, SiteName
 from schemas.plan import TrainingPlan
+from schemas.protection.settings import Masked
 from schemas.update import Request, Update
 from schemas.wire.envelope import opened
 from schemas.wire.layout import Layout
@@ -125,6 +130,7 @@ def moved(run: Run, source: RunState, target: RunState) -> RunState:
         run.vectors.keep({*_arrays_of(target)})
         if target.phase != "abandoned":
             run.spool.clear()
+            attempts.clear(run.folder)
         run.federation.journal.seal()
     return target
 
@@ -140,6 +146,7 @@ def _open_next(run: Run, state: RunState) -> RunState:
             "phase": "opened",
             "issued": state.issued if again else run.federation.clock(),
             "arrived": (),
+            "opened": None,
             "sources": (),
             "candidate": None,
             "histograms": (),
@@ -155,6 +162,10 @@ def _collect(run: Run, state: RunState) -> RunState:
     body = run.vectors.content(state.server.iterate)
     if state.server.control is not None:
         body += run.vectors.content(state.server.control)
+    if isinstance(run.plan.protection, Masked):
+        sums = sums_of(run.folder, state.round, "train")
+        opened_sum = collect_sum(asking(run, request), sums, body=body)
+        return state.model_copy(update={"phase": "collected", "opened": opened_sum})
     before = [_arrived(run, spool, site) for site in spool.sites()]
     arrived = collect_updates(asking(run, request), spool, body=body, before=before)
     return state.model_copy(update={"phase": "collected", "arrived": arrived})
@@ -168,6 +179,8 @@ def _arrived(run: Run, spool: Spool, site: SiteName) -> Arrived:
 
 def _screen(run: Run, state: RunState) -> RunState:
     """Hold the spooled updates against each other; leave out the faulty, or abandon the round."""
+    if isinstance(run.plan.protection, Masked):
+        return _screen_sum(run, state)
     norms = {one.site: one.norm for one in state.arrived}
     faults = faults_together(run.spool, norms, run.plan.update_gate)
     for site, fault in sorted(faults.items()):
@@ -176,14 +189,32 @@ def _screen(run: Run, state: RunState) -> RunState:
                 run=state.run, round=state.round, site=site, check=fault.check, reason=fault.reason
             )
         )
-    sources = tuple(
-        Source(site=one.site, update=one.arrays, weight=declared.weight)
-        for one in state.arrived
-        if one.site not in faults and (declared := run.plan.site(one.site)) is not None
+    return _screened(
+        run, state, {one.site: one.arrays for one in state.arrived if one.site not in faults}
     )
-    if len(sources) < run.plan.participation.quorum:
-        return state.model_copy(update={"phase": "abandoned", "sources": sources})
-    return state.model_copy(update={"phase": "screened", "sources": sources})
+
+
+def _screen_sum(run: Run, state: RunState) -> RunState:
+    """Hold the opened sum against what sites that keep to the plan can give, or abandon."""
+    if state.opened is None:
+        return _screened(run, state, {})
+    mean = mean_of(state.opened, sums_of(run.folder, state.round, "train"), run.plan)
+    faults = faults_of_sum(mean, allowed=largest_mean(state.opened, run.plan, mean.size))
+    for fault in faults:
+        asking(run, train_request(run.federation, run.plan, state)).quarantine(None, fault)
+    return _screened(run, state, {} if faults else state.opened.inputs)
+
+
+def _screened(run: Run, state: RunState, usable: Mapping[SiteName, Digest]) -> RunState:
+    """Name this round's sources by what each sent; too few abandon the round."""
+    sources = tuple(
+        Source(site=site, update=usable[site], weight=declared.weight)
+        for site in sorted(usable)
+        if (declared := run.plan.site(site)) is not None
+    )
+    enough = len(sources) >= run.plan.participation.quorum
+    phase = "screened" if enough else "abandoned"
+    return state.model_copy(update={"phase": phase, "sources": sources})
 
 
 def spooled(run: Run, spool: Spool, site: SiteName) -> Update:
@@ -240,7 +271,11 @@ def _combine(run: Run, state: RunState) -> RunState:
 def _folded(run: Run, state: RunState) -> tuple[ServerState, tuple[SiteName, ...]]:
     """Return the server's next state and the sites in it; the combined delta is dropped."""
     weights = {one.site: one.weight for one in state.sources}
-    delta, kept = combined(run.spool, weights, run.plan.aggregation.combiner)
+    if state.opened is not None:
+        sums = sums_of(run.folder, state.round, "train")
+        delta, kept = mean_of(state.opened, sums, run.plan), tuple(sorted(weights))
+    else:
+        delta, kept = combined(run.spool, weights, run.plan.aggregation.combiner)
     step = step_of(run.plan, state.round, kept)
     return stepped(run.vectors.loaded(state.server), delta, step, round=state.round), kept
 
@@ -251,14 +286,13 @@ def _judge(run: Run, state: RunState) -> RunState:
         return state.model_copy(update={"phase": "provisional"})
     request = evaluate_request(run.federation, run.plan, state, candidate=state.candidate)
     body = run.federation.store.arrays(state.candidate)
-    histograms = collect_histograms(asking(run, request), body=body)
-    verdict = judged(
-        {one.site: one.histogram for one in histograms},
-        {one.site: one.histogram for one in state.accepted.histograms} or None,
-        gate=run.plan.gate,
-        noise_multiplier=run.plan.evaluation.noise_multiplier,
-        binding=(state.round, state.candidate, state.accepted.arrays),
-    )
+    if run.plan.evaluation.protection == "masked":
+        sums = sums_of(run.folder, state.round, "evaluate")
+        histograms = collect_summed(asking(run, request), sums, body=body)
+    else:
+        histograms = collect_histograms(asking(run, request), body=body)
+    binding = (state.round, state.candidate, state.accepted.arrays)
+    verdict = verdict_on(run.plan, histograms, state.accepted.histograms, binding)
     run.note(VerdictGiven(run=state.run, verdict=verdict))
     return state.model_copy(
         update={"phase": "judged", "histograms": histograms, "verdict": verdict}

@@ -32,10 +32,24 @@ Phase: TypeAlias = Literal[
 
 
 class SiteHistogram(Record):
-    """One site's answer to an evaluation."""
+    """One site's answer to an evaluation, or a sum of several under the name `sum`."""
 
     site: SiteName
     histogram: Histogram
+    of: tuple[SiteName, ...] = ()
+    """The sites in a sum; empty: the site's own."""
+
+
+class OpenedSum(Record):
+    """A sum whose masks are off."""
+
+    attempt: int = Field(ge=1)
+    inputs: dict[SiteName, Digest]
+    """By site in it, the digest of its masked value."""
+    total: Digest
+    """Of the ring's elements."""
+    histogram: Histogram | None
+    """Where histograms were summed."""
 
 
 class Arrived(Record):
@@ -90,6 +104,8 @@ class RunState(Record):
     accepted: AcceptedModel
     arrived: tuple[Arrived, ...] = ()
     """This round's spooled updates in site order, once they are collected."""
+    opened: OpenedSum | None = None
+    """In their place, under masking."""
     sources: tuple[Source, ...] = ()
     """This round's usable updates, after screening."""
     candidate: Digest | None = None

@@ -15,18 +15,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aggregator.aggregation.spool import Vector
 from schemas.errors import ArraysRefused
 from schemas.plan import PatientPrivacy, TrainingPlan
 from schemas.privacy import PrivacyStatement, SampledGaussian
-from schemas.update import RESOLUTION_BITS, Binding, Evaluation, Update
+from schemas.protection.messages import Purpose, SelfCheck
+from schemas.protection.terms import LARGEST_COUNT
+from schemas.update import Binding, Evaluation, Update
 from schemas.wire.arrays import flat_values
 from schemas.wire.layout import Layout
 
 LARGEST_NORM = 1e6
 """L2 norm over which no delta is used, when the plan names no bound."""
-
-LARGEST_COUNT = 2 ** (RESOLUTION_BITS + 30)
-"""A billion patients in one bin, as good as any figure that cannot be meant."""
 
 _CHUNK = 2**16
 
@@ -114,13 +114,41 @@ def faults_of_evaluation(evaluation: Evaluation, *, plan: TrainingPlan) -> tuple
     return tuple(faults)
 
 
+def faults_of_self_check(
+    check: SelfCheck, *, plan: TrainingPlan, purpose: Purpose, bound: float
+) -> tuple[Fault, ...]:
+    """Return what is wrong with a site's word about its own value: privacy statement, bound."""
+    trains = purpose == "train"
+    event = plan.train_event() if trains else plan.evaluation_event()
+    if trains:
+        max_norm = plan.privacy.max_norm if isinstance(plan.privacy, PatientPrivacy) else None
+        faults = _privacy(check.privacy, plan=plan, event=event, max_norm=max_norm, part="train")
+    else:
+        faults = _privacy(check.privacy, plan=plan, event=event, max_norm=1.0, part="validation")
+    if check.bound == bound:
+        return faults
+    reason = f"self-check refused: it is of the bound {check.bound:g}, the plan's is {bound:g}"
+    return (*faults, Fault("bound", reason))
+
+
+def faults_of_sum(mean: Vector, *, allowed: float) -> tuple[Fault, ...]:
+    """Return what is wrong with a mean of deltas that each were within the plan's norm.
+
+    It is within it too; a longer one shows that some site lied.
+    """
+    return _of_norm(_norm(mean), allowed)
+
+
 def norm_of(body: bytes | memoryview, layout: Layout) -> float:
     """Return a delta's L2 norm in float64; it is not finite exactly when a value is not.
 
     Raises:
         ArraysRefused: names, shapes, dtypes, order or length differ from the layout.
     """
-    values = flat_values(body, layout)
+    return _norm(flat_values(body, layout))
+
+
+def _norm(values: Vector) -> float:
     squared = 0.0
     for start in range(0, values.size, _CHUNK):
         # No matrix library: its threads would contend with nodes that train in this process.

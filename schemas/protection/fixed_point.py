@@ -66,6 +66,13 @@ def ring_for(bound: float, fraction_bits: int, *, sites: int) -> Ring:
     raise OverflowingRing(message)
 
 
+def read(content: bytes, ring: Ring) -> Elements:
+    """Return elements as they stand on the wire, read-only."""
+    if ring.bits == _WIDTHS[0]:
+        return np.frombuffer(content, dtype="<u4")
+    return np.frombuffer(content, dtype="<u8")
+
+
 def encoded(values: NDArray[np.float32], ring: Ring, *, share: float = 1.0) -> Elements:
     """Return values times a site's share of the mean, to the nearest step.
 

@@ -30,7 +30,7 @@ NEEDED: Mapping[str, Sight] = MappingProxyType(
 )
 """What the aggregator must see, by combiner."""
 
-NOT_BUILT: tuple[str, ...] = ("masked", "encrypted")
+NOT_BUILT: tuple[str, ...] = ("encrypted",)
 """Protections that a plan can say and that no engine has yet."""
 
 Rule: TypeAlias = Callable[["TrainingPlan"], bool]

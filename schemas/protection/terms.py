@@ -10,7 +10,7 @@ from schemas.names import SiteName
 from schemas.plan import TrainingPlan
 from schemas.protection.fixed_point import Ring, ring_for
 from schemas.protection.messages import Context
-from schemas.protection.settings import LEAST_SURVIVORS, Open, least_survivors, threshold
+from schemas.protection.settings import LEAST_SURVIVORS, Masked, least_survivors, threshold
 from schemas.update import RESOLUTION_BITS
 
 LARGEST_COUNT = 2 ** (RESOLUTION_BITS + 30)
@@ -54,12 +54,7 @@ def terms_of(plan: TrainingPlan, context: Context, *, least: int = LEAST_SURVIVO
         ValueError: the plan masks nothing of this purpose.
     """
     if context.purpose == "train":
-        if isinstance(plan.protection, Open) or plan.update_gate.max_norm is None:
-            message = "the plan does not mask its updates"
-            raise ValueError(message)
-        sites, quorum = plan.trainers, plan.participation.quorum
-        bound, fraction_bits = plan.update_gate.max_norm, plan.protection.fraction_bits
-        ring = ring_for(bound, fraction_bits, sites=len(sites))
+        sites, quorum, ring = plan.trainers, plan.participation.quorum, delta_ring(plan)
     else:
         if plan.evaluation.protection != "masked":
             message = "the plan does not mask its histograms"
@@ -73,6 +68,15 @@ def terms_of(plan: TrainingPlan, context: Context, *, least: int = LEAST_SURVIVO
         least=max(least_survivors(len(sites)), quorum, least),
         ring=ring,
     )
+
+
+def delta_ring(plan: TrainingPlan) -> Ring:
+    """Return the ring of a plan's deltas; ValueError where they are not masked."""
+    bound = plan.update_gate.max_norm
+    if not isinstance(plan.protection, Masked) or bound is None:
+        message = "the plan does not mask its updates"
+        raise ValueError(message)
+    return ring_for(bound, plan.protection.fraction_bits, sites=len(plan.trainers))
 
 
 def share_of(plan: TrainingPlan, *sites: SiteName) -> float:
