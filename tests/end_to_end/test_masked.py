@@ -1,0 +1,147 @@
+"""Masked rounds over whole studies: what the sum is, who may drop, and what a crash costs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aggregator.runs import conduct
+from schemas.audit.events import ExchangeAsked, ExchangeReplied, Facts, SumLost, SumOpened
+from schemas.errors import QuorumLost
+from schemas.protection.messages import EXCHANGES, Exchange
+from tests.masked import FOUR, MASKED, SUMMED, Dropping, accepted, begun, made_of_four, model_of
+
+STEP = 2.0**-24
+Study = Callable[..., Any]
+
+
+def summed(seen: list[Facts]) -> list[SumOpened]:
+    return [one for one in seen if isinstance(one, SumOpened)]
+
+
+def test_a_masked_run_is_the_open_one_to_the_step_of_fixed_point(tmp_path: Path) -> None:
+    both = {"rounds": 2, "evaluation": {"rounds": [1, 2], "bins": 10}}
+    masked = model_of(made_of_four(tmp_path / "masked", **MASKED, **both))
+    plain = model_of(made_of_four(tmp_path / "open", **both))
+    # Half a step from each of four sites in each of two rounds, and float32's own last digit.
+    assert np.abs(masked - plain).max() <= 2 * 4 / 2 * STEP + 1e-6
+    assert np.abs(masked - plain).max() > 0
+
+
+@pytest.mark.parametrize("exchange", ["train", *EXCHANGES])
+def test_a_site_may_drop_in_any_exchange(tmp_path: Path, exchange: str) -> None:
+    seen: list[Facts] = []
+    drops = {"south": exchange}
+    masked = model_of(made_of_four(tmp_path / "masked", **MASKED), drops, seen.append)
+    is_in = exchange in {"agree", "unmask"}
+    plain = model_of(made_of_four(tmp_path / "open"), {} if is_in else {"south": "train"})
+    assert np.abs(masked - plain).max() <= 4 / 2 * STEP * 5 / 3 + 1e-6
+    (opened,) = summed(seen)
+    assert set(opened.survivors) == set(FOUR) - (set() if is_in else {"south"})
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES[:4])
+def test_below_the_threshold_nothing_opens_and_the_next_attempt_may(
+    tmp_path: Path, exchange: Exchange
+) -> None:
+    seen: list[Facts] = []
+    study = made_of_four(tmp_path / "masked", **MASKED)
+    with begun(study) as (embedded, name):
+        dropping = Dropping(embedded.nodes, {"south": exchange, "west": exchange})
+        with pytest.raises(QuorumLost, match="round 1 abandoned: 0 usable updates came"):
+            conduct(embedded.federation, name, dropping, seen.append)
+        assert summed(seen) == []
+        lost = [one for one in seen if isinstance(one, SumLost)]
+        assert [(one.exchange, one.left, one.needed) for one in lost] == [(exchange, 2, 3)]
+        state = conduct(embedded.federation, name, Dropping(embedded.nodes), seen.append)
+        (opened,) = summed(seen)
+        assert (opened.attempt, set(opened.survivors)) == (2, set(FOUR))
+        assert state.candidate is not None
+        model = accepted(embedded, state.candidate)
+    plain = model_of(made_of_four(tmp_path / "open"))
+    assert np.abs(model - plain).max() <= 4 / 2 * STEP + 1e-6
+
+
+def test_sites_that_unmasked_take_part_in_no_later_attempt(tmp_path: Path) -> None:
+    seen: list[Facts] = []
+    with begun(made_of_four(tmp_path, **MASKED)) as (embedded, name):
+        dropping = Dropping(embedded.nodes, {"south": "unmask", "west": "unmask"})
+        for _ in range(2):
+            with pytest.raises(QuorumLost, match="abandoned"):
+                conduct(embedded.federation, name, dropping, seen.append)
+            dropping = Dropping(embedded.nodes)
+    lost = [(one.attempt, one.exchange, one.left) for one in seen if isinstance(one, SumLost)]
+    assert lost == [(1, "unmask", 2), (2, "advertise", 2)]
+    assert summed(seen) == []
+
+
+class PowerCutError(BaseException):
+    """Ends the work at once, as far as the code can tell."""
+
+
+def cutting(
+    exchange: Exchange, kind: type[Facts], purpose: str = "train"
+) -> Callable[[Facts], None]:
+    """End the process when the second event of a kind in an exchange was written."""
+    count = 0
+
+    def cut(facts: Facts) -> None:
+        nonlocal count
+        asked = f"{purpose}-1-{exchange}"
+        if isinstance(facts, kind) and getattr(facts, "request", "").endswith(asked):
+            count += 1
+            if count == (1 if kind is ExchangeAsked else 2):
+                raise PowerCutError
+
+    return cut
+
+
+@pytest.mark.parametrize("kind", [ExchangeAsked, ExchangeReplied])
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_an_aggregator_that_is_killed_in_any_exchange_goes_on(
+    tmp_path: Path, exchange: Exchange, kind: type[Facts]
+) -> None:
+    seen: list[Facts] = []
+    study = made_of_four(tmp_path / "masked", **MASKED)
+    with begun(study) as (embedded, name), pytest.raises(PowerCutError):
+        conduct(embedded.federation, name, Dropping(embedded.nodes), cutting(exchange, kind))
+    with study.opened() as embedded:
+        state = conduct(embedded.federation, name, Dropping(embedded.nodes), seen.append)
+        assert state.candidate is not None
+        model = accepted(embedded, state.candidate)
+    (opened,) = summed(seen)
+    assert (opened.attempt, set(opened.survivors)) == (1, set(FOUR))
+    plain = model_of(made_of_four(tmp_path / "open"))
+    assert np.abs(model - plain).max() <= 4 / 2 * STEP + 1e-6
+
+
+def test_masked_histograms_give_the_figures_of_their_sum(tmp_path: Path) -> None:
+    seen: list[Facts] = []
+    with begun(made_of_four(tmp_path / "masked", **MASKED, **SUMMED)) as (embedded, name):
+        masked = conduct(embedded.federation, name, Dropping(embedded.nodes), seen.append)
+    with begun(made_of_four(tmp_path / "open", **MASKED)) as (embedded, name):
+        plain = conduct(embedded.federation, name, Dropping(embedded.nodes), lambda _: None)
+    (found,) = masked.histograms
+    assert (found.site, found.of) == ("sum", FOUR)
+    for negatives_or_positives in (0, 1):
+        expected = np.sum(
+            [one.histogram.counts[negatives_or_positives] for one in plain.histograms], axis=0
+        )
+        assert list(found.histogram.counts[negatives_or_positives]) == list(expected)
+    assert masked.verdict is not None
+    assert plain.verdict is not None
+    assert masked.verdict.pooled == plain.verdict.pooled
+    assert [one.site for one in masked.verdict.sites] == ["sum"]
+    assert [one.purpose for one in summed(seen)] == ["train", "evaluate"]
+    assert summed(seen)[1].histogram == found.histogram
+
+
+def test_a_lost_evaluation_is_inconclusive(tmp_path: Path) -> None:
+    with begun(made_of_four(tmp_path, **MASKED, **SUMMED)) as (embedded, name):
+        dropping = Dropping(embedded.nodes, {"south": "evaluate", "west": "evaluate"})
+        state = conduct(embedded.federation, name, dropping, lambda _: None)
+    assert (state.phase, state.histograms) == ("provisional", ())
+    assert state.verdict is not None
+    assert state.verdict.outcome == "inconclusive"
