@@ -76,7 +76,8 @@ def exchanged(
     found = whole(asking, answers, kind)
     counting = set(_after(attempt, exchange) or request.participants)
     missing = [site for site in request.participants if site in counting - found.keys()]
-    for came in replies(asking, missing, body) if missing else ():
+    again = bool(found)
+    for came in replies(asking, missing, body, again=again) if missing else ():
         one = checked(asking, came, kind)
         if one is None:
             continue

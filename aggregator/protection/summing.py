@@ -102,7 +102,8 @@ def _self_checked(attempt: Attempt, body: bytes) -> tuple[SiteName, ...]:
     purpose, bound = attempt.terms.context.purpose, attempt.terms.ring.bound
     ready = set(whole(asking, answers, SelfCheck))
     missing = [site for site in asking.request.participants if site not in ready]
-    for came in replies(asking, missing, body) if missing else ():
+    again = bool(ready)
+    for came in replies(asking, missing, body, again=again) if missing else ():
         found = checked(asking, came, SelfCheck)
         if found is None:
             continue
