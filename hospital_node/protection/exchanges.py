@@ -19,7 +19,7 @@ from hospital_node.protection import masking
 from hospital_node.protection.room import Room, room_of
 from hospital_node.replies import Slot
 from schemas.audit.events import ExchangeAnswered, ExchangeReceived
-from schemas.audit.journal import read_facts
+from schemas.audit.lines import read_facts
 from schemas.enrolment import Roster
 from schemas.errors import EnvelopeRefused
 from schemas.names import Digest, SiteName, digest_of
