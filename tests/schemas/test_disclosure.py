@@ -150,8 +150,10 @@ EVENTS: dict[str, tuple[str, str]] = {
     "ReplySent": ("run round request reply arrays size_bytes", "names what left"),
     "RequestReceived": ("run round request purpose arrays repeated", "names what came"),
     "Reserved": ("request part event max_norm spent", "as in the reply that it is charged for"),
+    "RosterTaken": ("serial roster", "names what came"),
     "Settled": ("request outcome", "a reply left"),
     "SoftwareStarted": ("command version code", "a person's act, with public software"),
+    "TurnedAway": ("what reason count", "a coarse code; who it was stays"),
 }
 """Fields of every event that a node writes, and why they may leave."""
 
