@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from pydantic import Field
 
+from hospital_node.protection.sites import hold_sites
 from schemas.base import Record
 from schemas.errors import EnvelopeRefused
 from schemas.names import SiteName
@@ -71,7 +72,7 @@ def shared(part: Part, terms: Terms, keys: Mapping[SiteName, PublicKeys]) -> tup
     Raises:
         EnvelopeRefused: too few, an unknown site, a key that stands twice, or this site's altered.
     """
-    _hold_sites(part, terms, keys, least=terms.least)
+    hold_sites(part, terms, keys, least=terms.least)
     if keys[part.site] != part.public:
         raise _refused("this site's own keys were altered")
     named = [key for one in keys.values() for key in (one.cipher, one.mask)]
@@ -101,7 +102,7 @@ def masked(part: Part, terms: Terms, boxes: Mapping[SiteName, bytes], vector: El
     Raises:
         EnvelopeRefused: too few, a site that did not advertise, or shares that do not open.
     """
-    _hold_sites(part, terms, {*boxes, part.site}, least=terms.least)
+    hold_sites(part, terms, {*boxes, part.site}, least=terms.least)
     if not boxes.keys() <= part.keys.keys():
         raise _refused("it names a site that did not advertise")
     held = {part.site: part.held[part.site]}
@@ -134,7 +135,7 @@ def agreed(part: Part, terms: Terms, survivors: Collection[SiteName]) -> Part:
     ordered = tuple(sorted(survivors))
     if part.survivors and part.survivors != ordered:
         raise _refused("this site agreed to another set of survivors")
-    _hold_sites(part, terms, survivors, least=terms.least)
+    hold_sites(part, terms, survivors, least=terms.least)
     if not set(survivors) <= part.held.keys():
         raise _refused("a survivor has shared nothing with this site")
     return part.model_copy(update={"survivors": ordered})
@@ -161,18 +162,6 @@ def unmasked(part: Part, terms: Terms, agreeing: Collection[SiteName]) -> bytes:
         bytes.fromhex(one.seed if site in part.survivors else one.key)
         for site, one in sorted(part.held.items())
     )
-
-
-def _hold_sites(part: Part, terms: Terms, sites: Collection[SiteName], *, least: int) -> None:
-    """Hold a set of sites against the plan's."""
-    if part.context != terms.context:
-        raise _refused("it is about another attempt")
-    if part.site not in sites:
-        raise _refused("it leaves this site out")
-    if not set(sites) <= set(terms.sites):
-        raise _refused("it names a site that the plan does not")
-    if len(sites) < least:
-        raise _refused(f"{len(sites)} sites are left, at least {least} are needed")
 
 
 def _held(shares: tuple[int, int]) -> HeldShares:

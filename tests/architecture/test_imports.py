@@ -87,6 +87,11 @@ BREACHES = {
         "import pydicom",
         "aggregator never holds a model class or an image",
     ),
+    "the aggregator computes on ciphertexts": (
+        "aggregator/protection/a.py",
+        "import tenseal",
+        "aggregator never holds a model class or an image",
+    ),
     "Flower beside its folder": (
         "hospital_node/flowers.py",
         "import flwr",
