@@ -1,0 +1,1 @@
+"""The dashboard: a federation as it stands now, for people; it reads and never writes."""
