@@ -3,6 +3,7 @@
 * A reply is known by the roster key that signed it, never by the slot in which it came.
 * Each reply brings its site's new events and a cosignature of this log; one that does not, or whose
   log is not the one known, is left out, and a fork is recorded as an incident.
+* Where the plan needs a site's conformance report, its replies count only after it came.
 * A reply that fails a check is quarantined, named and recorded; the others go on.
 * A reply is bound to federation, run, plan, round and request; a site answers a request once.
 * The journal head of a release is kept before anything is made of it. That of a refusal is not:
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from aggregator.audit.exchange import show, taken
+from aggregator.conformance import Said, examined, keep
 from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.gates.update_gate import Fault, faults_of_binding
@@ -138,6 +140,7 @@ def checked(asking: Asking, came: Came, kind: type[A]) -> A | None:
         return None
     member = _member(asking, site)
     log = taken(asking.federation, member, came.shown, reply.audit)
+    said = _said(asking, member, log.conformance)
     if isinstance(found, Refusal):
         asking.note(*log.facts, _refused(asking, found))
         return None
@@ -146,10 +149,20 @@ def checked(asking: Asking, came: Came, kind: type[A]) -> A | None:
         return found
     asking.federation.heads.keep(member, found.head)
     asking.note(*log.facts, _received(asking, reply, found))
-    if log.fault is not None:
-        asking.quarantine(site, Fault("log", log.fault))
-        return None
+    for check, reason in (("log", log.fault), ("conformance", said.fault)):
+        if reason:
+            asking.quarantine(site, Fault(check, reason))
+            return None
     return found
+
+
+def _said(asking: Asking, member: Member, content: str | None) -> Said:
+    """Take in what a site says of its cohort; the log says that it came before it is kept."""
+    said = examined(asking.federation, asking.request.run, asking.plan, member, content)
+    if said.new is not None and content is not None:
+        asking.note(said.new)
+        keep(asking.federation.home, said.new, content)
+    return said
 
 
 def attributed(asking: Asking, site: SiteName, reply: Packet, kind: type[A]) -> A | Refusal:

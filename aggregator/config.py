@@ -8,6 +8,7 @@ roster.json      who has joined, signed by the root key
 link/            the relay's state: nodes that are let in, messages on their way
 checkpoints/     models by digest, and their registry
 runs/            one folder for each run: plan, states, requests, spool
+conformance/     the sites' conformance reports, by contract
 heads/           the newest journal head that each site sent with a release
 journal/         the audit log
 door/            the relay's audit log: who was turned away at the public port
@@ -73,6 +74,11 @@ class AggregatorHome:
     def service_key(self) -> Path:
         """The key that signs requests and the journal."""
         return self.root / "keys" / "service"
+
+    @property
+    def conformance(self) -> Path:
+        """The sites' conformance reports."""
+        return self.root / "conformance"
 
     @property
     def roster(self) -> Path:

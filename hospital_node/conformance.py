@@ -4,31 +4,38 @@
 2. The report is signed and stored whole before its charge is final. The same cohort gets the stored
    report's very bytes: nothing is drawn or charged twice. What a crash left open is closed then.
 3. A declared count is what a person says; the cohort is not looked at for it.
+4. A report on today's cohort, once let leave, goes beside every reply under its contract. Where a
+   plan needs one, nothing is worked on before it is there and says that the cohort conforms.
 """
 
 from collections.abc import Mapping
 
 from hospital_node.cohort.findings import conforms
-from hospital_node.cohort.store import Cohort, open_cohort
+from hospital_node.cohort.store import Cohort, manifest_digest, open_cohort
 from hospital_node.node import Node, installed_code
-from hospital_node.policy import load_policy
+from hospital_node.policy import approved_plan, load_policy
 from hospital_node.privacy.consistency import hold_ledger
 from hospital_node.privacy.discrete_gaussian import discrete_gaussian
 from hospital_node.privacy.ledger import Entry, Ledger
 from schemas.audit.events import ConformanceReported, ReplySent, Reserved, Settled
 from schemas.audit.lines import read_facts
-from schemas.conformance import ConformanceCode, ConformanceReport, DeclaredCount, NoisedCount
+from schemas.conformance import (
+    CHARGES,
+    ConformanceCode,
+    ConformanceReport,
+    DeclaredCount,
+    NoisedCount,
+)
 from schemas.contract import DataContract, Declared, Disclosure, Noised
-from schemas.errors import CohortRefused, InputRefused
+from schemas.errors import CohortRefused, FederationError, InputRefused
 from schemas.files import write_durably
 from schemas.manifest import Part
-from schemas.names import digest_of
+from schemas.names import Digest, digest_of
+from schemas.plan import TrainingPlan
 from schemas.privacy import PrivacyStatement, SampledGaussian
 from schemas.wire.envelope import opened, signed
 
-__all__ = ["reported"]
-
-RUN = "conformance"
+__all__ = ["hold_reported", "reported", "standing"]
 
 
 def reported(
@@ -45,7 +52,7 @@ def reported(
     _refuse_other_counts(contract, declared)
     membership, _ = node.membership()
     cohort, code = _judged(node, contract)
-    name = f"{contract.digest[7:23]}-{cohort.digest[7:23] if cohort else 'none'}"
+    name = _name(contract.digest, cohort.digest if cohort else None)
     path = node.home.conformance / f"{name}.json"
     if path.exists():
         content = path.read_bytes()
@@ -75,6 +82,51 @@ def reported(
     return content
 
 
+def standing(node: Node, plan: Digest) -> bytes | None:
+    """Return the report on today's cohort under an approved plan's contract, if one was let leave.
+
+    Whatever keeps it from being found is no reason to withhold a reply.
+    """
+    try:
+        approved, _ = approved_plan(node.home, plan, site=node.config.site)
+        return _stored(node, approved.contract.pinned or "")
+    except (FederationError, OSError):
+        return None
+
+
+def hold_reported(node: Node, plan: TrainingPlan) -> None:
+    """Hold that a plan which needs it has this site's report, and that it says `conforms`.
+
+    Raises:
+        CohortRefused: it has not.
+    """
+    if plan.participation.conformance == "optional":
+        return
+    content = _stored(node, plan.contract.pinned or "")
+    found = "none"
+    if content is not None:
+        found = opened(content, ConformanceReport, key=node.key.public).code
+    if found != "conforms":
+        message = (
+            f"request refused: found {found} as this site's report on its cohort, the plan needs "
+            "one that says conforms"
+        )
+        next_step = (
+            "hospital-node cohort report --home DIR --contract FILE --out FILE --approver NAME"
+        )
+        raise CohortRefused(message, next_step=next_step)
+
+
+def _stored(node: Node, contract: Digest) -> bytes | None:
+    name = _name(contract, manifest_digest(node.cohort_folder, contract))
+    path = node.home.conformance / f"{name}.json"
+    return path.read_bytes() if path.exists() else None
+
+
+def _name(contract: Digest, cohort: Digest | None) -> str:
+    return f"{contract[7:23]}-{cohort[7:23] if cohort else 'none'}"
+
+
 def _judged(node: Node, contract: DataContract) -> tuple[Cohort | None, ConformanceCode]:
     try:
         cohort = open_cohort(node.cohort_folder, contract.digest)
@@ -102,7 +154,7 @@ def _noised(node: Node, cohort: Cohort | None, one: Disclosure, name: str) -> No
     limit = load_policy(node.home).limit
     entry = Entry(
         request=_request(name, one.part),
-        run=RUN,
+        run=CHARGES,
         plan=cohort.manifest.contract,
         round=1,
         part=one.part,
@@ -138,7 +190,7 @@ def _concluded(node: Node, content: bytes, name: str, noised: tuple[NoisedCount,
                 continue
         node.journal.append(
             ReplySent(
-                run=RUN,
+                run=CHARGES,
                 round=1,
                 request=request,
                 reply=digest_of(content),
@@ -152,4 +204,4 @@ def _concluded(node: Node, content: bytes, name: str, noised: tuple[NoisedCount,
 
 
 def _request(name: str, part: Part) -> str:
-    return f"{RUN}-{name}-{part}"
+    return f"{CHARGES}-{name}-{part}"

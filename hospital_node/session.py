@@ -5,7 +5,8 @@
    The head of the aggregator's log, shown with it, continues the one cosigned last.
 2. A request answered before gets the stored reply's very bytes; nothing is trained or charged.
 3. A person here approved the plan by its digest; the node uses its own copy of the plan.
-4. The cohort is the one that was ingested, under the plan's contract.
+4. The cohort is the one that was ingested, under the plan's contract. If the plan needs a report
+   on it, a person here let one leave; it goes beside the reply.
 5. Enough sites have cosigned the log under which this site's last reply left.
    Ledger and journal are of one state, and privacy is charged to the ledger, on disk, before the
    work touches a patient's image.
@@ -32,6 +33,7 @@ from hospital_node.audit.witness import (
     witnessed,
 )
 from hospital_node.charges import charged, conclude, entry_of, held_ledger
+from hospital_node.conformance import hold_reported, standing
 from hospital_node.delivery import received
 from hospital_node.node import Node
 from hospital_node.policy import approved_plan
@@ -87,7 +89,8 @@ def answer(node: Node, packet: Packet) -> Packet:
     if witness is not None:
         node.journal.append(*cosigned(node, witness))
     node.journal.seal()
-    return replace(reply, audit=shared(node, shown, witness))
+    report = standing(node, request.plan)
+    return replace(reply, audit=shared(node, shown, witness, conformance=report))
 
 
 def unable(node: Node, packet: Packet) -> Packet:
@@ -164,6 +167,7 @@ def _answered(node: Node, request: AnyRequest, packet: Packet, witness: Witnesse
         raise _invalid("a later round was answered already")
     plan, policy = approved_plan(node.home, request.plan, site=node.config.site)
     hold_quorum(node, witness, needed=plan.participation.quorum)
+    hold_reported(node, plan)
     work = prepared(node, request, plan, body=packet.body)
     with held_ledger(node) as ledger:
         entry = entry_of(request, work)

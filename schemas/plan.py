@@ -194,6 +194,9 @@ class Participation(Record):
 
     quorum: int = Field(ge=1)
     deadline_s: float = Field(default=600.0, gt=0, le=86400)
+    conformance: Literal["optional", "required"] = "optional"
+    """Whether a site counts only after its signed conformance report came, and says that it
+    conforms to the plan's contract."""
 
 
 class TrainingPlan(Record):

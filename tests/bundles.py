@@ -20,7 +20,7 @@ from schemas.audit.verification.integrity import opened, verify
 from schemas.names import digest_of
 from schemas.wire.envelope import signed
 from schemas.wire.keys import SigningKey
-from tests.study import made
+from tests.study import Study, made
 
 OWN = "t/aggregator"
 FOLDERS = {OWN: "logs/aggregator/"} | {
@@ -72,11 +72,15 @@ def finished() -> Finished:
     """Run a small private study to its end, once in a process."""
     folder = Path(tempfile.mkdtemp(prefix="consilium-bundle-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    study = made(folder, private=True)
+    return finished_study(made(folder, private=True))
+
+
+def finished_study(study: Study) -> Finished:
+    """Run a study to its end."""
     study.conducted()
     home = AggregatorHome(study.aggregator)
     run = max(path.parent.name for path in home.runs.glob("*/plan.json"))
-    path = folder / "bundle.zip"
+    path = study.folder / "bundle.zip"
     path.write_bytes(bundled(home, run))
     container = Container(path)
     files = {name: container.read(name) for name in container.entries}

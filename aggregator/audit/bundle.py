@@ -2,7 +2,8 @@
 
 * It holds the aggregator's log and every site's, as far as a signed head covers each, every head
   that was ever shown with its cosignatures, roster, plan, contract, the manifests of the run's
-  models and the sites' signed evaluations. No array, image or private detail is in it.
+  models and the sites' signed evaluations and
+  conformance reports. No array, image or private detail is in it.
 * Packing reads only, also while another command owns the home.
 """
 
@@ -14,6 +15,7 @@ from aggregator.audit.logs import EVENTS, HEAD
 from aggregator.audit.witness import Witnesses
 from aggregator.checkpoints.store import CheckpointStore
 from aggregator.config import AggregatorHome, load_config, load_root
+from aggregator.conformance import kept
 from schemas.audit.events import CheckpointStored
 from schemas.audit.lines import facts_in
 from schemas.audit.merkle import leaf_hash
@@ -81,6 +83,10 @@ def bundled(home: AggregatorHome, run: Name) -> bytes:
     files |= _manifests(home, run, lines)
     for path in sorted(folder_of(home, run).glob("*.json")):
         files[f"evaluations/{path.name}"] = path.read_bytes()
+    contract = digest_of(files["contract.json"])
+    for site in (member.site for member in roster.members):
+        for path in kept(home, contract, site):
+            files[f"conformance/{path.name}"] = path.read_bytes()
     listed = BundleList(
         federation=load_config(home).federation,
         run=run,

@@ -15,6 +15,8 @@ class Taken:
 
     facts: tuple[Facts, ...]
     fault: str | None
+    conformance: str | None = None
+    """The conformance report beside the reply, not yet verified."""
 
 
 def show(federation: Federation, roster: Roster, *, needed: int, again: bool = False) -> Shown:
@@ -52,5 +54,5 @@ def taken(federation: Federation, member: Member, shown: Shown, content: bytes) 
     grown = note is not None and note != before
     facts = (LogReceived(site=member.site, head=note),) if grown and note else ()
     if not federation.witnesses.keep(shown, part, member):
-        return Taken(facts, "it does not cosign the log that was shown")
-    return Taken(facts, None)
+        return Taken(facts, "it does not cosign the log that was shown", part.conformance)
+    return Taken(facts, None, part.conformance)

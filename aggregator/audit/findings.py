@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from aggregator.audit.handover import Handover
 from aggregator.audit.history import names_model
-from aggregator.audit.reading import Reading
+from aggregator.audit.reading import Reading, releases
 from aggregator.audit.records import (
     AcceptedModel,
+    ConformanceRow,
     Finding,
     Judgement,
     MissingRow,
@@ -84,9 +85,14 @@ def privacy(source: Reading, plan: TrainingPlan, section: PrivacySection) -> Fin
 
 
 def contract(
-    source: Reading, plan: TrainingPlan, facts: ReportFacts, refusals: Sequence[RefusalRow]
+    source: Reading,
+    plan: TrainingPlan,
+    facts: ReportFacts,
+    *,
+    refusals: Sequence[RefusalRow],
+    reports: Sequence[ConformanceRow],
 ) -> Finding:
-    """Hold the run's plan and contract against the ones of this report."""
+    """Hold the run's plan and contract against this report's, and what sites said of cohorts."""
     failures = [
         f"opened {event.time}: the run's {name} is {found[:19]}…, this report's is {expected[:19]}…"
         for event, opened in source.opened
@@ -98,6 +104,7 @@ def contract(
     ]
     if plan.contract.pinned != facts.contract.digest:
         failures.append("the plan does not pin this contract by its digest")
+    failures += _unreported(source, plan, reports)
     if failures:
         sentence = "The run did not follow the plan and contract that this report shows."
         return _finding("contract", "FAIL", sentence, REPORT, failures)
@@ -106,6 +113,7 @@ def contract(
         for one in refusals
         if one.code == "cohort-unfit"
     ]
+    unfit += [f"{one.site} reported {one.code}" for one in reports if one.code != "conforms"]
     if unfit:
         sentence = (
             f"One contract held for the whole run; cohorts did not fit it {len(unfit)} times."
@@ -113,9 +121,21 @@ def contract(
         return _finding("contract", "ATTENTION", sentence, REPORT, unfit)
     sentence = (
         f"One contract held for the whole run (version {facts.contract.version}); each node checks "
-        "its own cohort against it before it answers, and no count leaves."
+        "its own cohort against it before it answers, and no count leaves that it does not "
+        f"disclose. Signed reports that a cohort conforms: {len(reports)} of {len(plan.sites)}."
     )
     return _finding("contract", "PASS", sentence, REPORT, [])
+
+
+def _unreported(
+    source: Reading, plan: TrainingPlan, reports: Sequence[ConformanceRow]
+) -> list[str]:
+    """Name the sites that counted without the report that the plan needs."""
+    if plan.participation.conformance == "optional":
+        return []
+    known = {one.site for one in reports}
+    counted = {one.site for one in releases(source) if not one.quarantined}
+    return [f"{site} counted without a conformance report" for site in sorted(counted - known)]
 
 
 def gate(

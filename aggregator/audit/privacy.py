@@ -19,7 +19,7 @@ _OUTSIDE = (
     "refusals: that a site refused, its coarse code, and that a reply was missing or quarantined",
     "unfit cohorts: the refusal cohort-unfit depends on the data",
     "what is declared in public: weights, expected patients and sampling rates of the plan",
-    "conformance: that a site answered, hence that its cohort meets the contract",
+    "conformance: that a site answered, or reports, hence whether its cohort meets the contract",
     "journals: a site's events leave, such as that a cohort conforms, and each image's review",
     "identical images: one that two patients have is left out of both, so one may cost the other",
     "people: what anyone who may read a hospital's data says or does outside this software",

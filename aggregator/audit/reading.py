@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from aggregator.audit.records import (
+    ConformanceRow,
     MissingRow,
     Purpose,
     QuarantineRow,
@@ -20,6 +21,7 @@ from aggregator.audit.records import (
 )
 from schemas.audit.events import (
     AuditEvent,
+    ConformanceReceived,
     Enrolled,
     Quarantined,
     RefusalReceived,
@@ -33,7 +35,7 @@ from schemas.audit.events import (
 )
 from schemas.base import Record
 from schemas.errors import InputRefused
-from schemas.names import PublicKey, SiteName
+from schemas.names import Digest, PublicKey, SiteName
 
 F = TypeVar("F", bound=Record)
 
@@ -169,6 +171,23 @@ def missing(source: Reading) -> tuple[MissingRow, ...]:
         )
         for event, facts in source.stated(ReplyMissing)
     )
+
+
+def conformance(source: Reading, contract: Digest) -> tuple[ConformanceRow, ...]:
+    """List the newest report of each site on its cohort under a contract."""
+    newest = {
+        facts.site: ConformanceRow(
+            site=facts.site,
+            code=facts.code,
+            report=facts.report,
+            declared=facts.declared,
+            noised=facts.noised,
+            time=event.time,
+        )
+        for event, facts in source.stated(ConformanceReceived)
+        if facts.contract == contract
+    }
+    return tuple(newest[site] for site in sorted(newest))
 
 
 def sign_offs(source: Reading) -> tuple[SignOffRow, ...]:

@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints
 
 from aggregator.audit.handover import Handover
 from schemas.base import Record
+from schemas.conformance import ConformanceCode, DeclaredCount, NoisedCount
 from schemas.contract import DataContract
 from schemas.gate import Verdict
 from schemas.manifest import Part
@@ -175,6 +176,17 @@ class Judgement(Record):
     """Empty unless the model was accepted."""
 
 
+class ConformanceRow(Record):
+    """What a site said of its cohort, in a signed report; only what the contract discloses."""
+
+    site: SiteName
+    code: ConformanceCode
+    report: Digest
+    declared: tuple[DeclaredCount, ...]
+    noised: tuple[NoisedCount, ...]
+    time: Moment
+
+
 class RefusalRow(Record):
     """A site's signed no."""
 
@@ -280,6 +292,8 @@ class Report(Record):
     privacy: PrivacySection
     rounds: tuple[RoundRow, ...]
     judgements: tuple[Judgement, ...]
+    conformance: tuple[ConformanceRow, ...]
+    """The newest report of each site under the run's contract."""
     refusals: tuple[RefusalRow, ...]
     quarantines: tuple[QuarantineRow, ...]
     missing: tuple[MissingRow, ...]

@@ -11,6 +11,7 @@ from aggregator.audit.handover import handover
 from aggregator.audit.privacy import privacy_section
 from aggregator.audit.reading import (
     Reading,
+    conformance,
     keys,
     missing,
     quarantines,
@@ -55,6 +56,7 @@ def report_of(
     handed = handover(source.events, [one.site for one in plan.sites])
     section = privacy_section(source, plan)
     left = releases(source)
+    reports = conformance(source, facts.contract.digest)
     closed = source.closed
     return Report(
         facts=facts,
@@ -68,7 +70,7 @@ def report_of(
         findings=(
             integrity,
             findings.privacy(source, plan, section),
-            findings.contract(source, plan, facts, refusals(source)),
+            findings.contract(source, plan, facts, refusals=refusals(source), reports=reports),
             findings.gate(source, plan, judgements, model=(accepted, handed)),
             findings.exceptions(
                 source,
@@ -80,6 +82,7 @@ def report_of(
         ),
         sites=_sites(source, plan, left),
         releases=left,
+        conformance=reports,
         privacy=section,
         rounds=rows,
         judgements=judgements,

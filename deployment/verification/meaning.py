@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aggregator.gates.model_gate import judged
 from aggregator.rounds import EDGES
 from deployment.verification.charges import epsilon_again
+from deployment.verification.conformance import hold_conformance
 from deployment.verification.story import Story
 from schemas.audit.events import (
     CheckpointStored,
@@ -52,6 +53,7 @@ def derived(story: Story, findings: Findings) -> Derived:
     _hold_moves(story, findings)
     _hold_verdicts(story, findings, result)
     _hold_lineage(story, findings, result)
+    hold_conformance(story, findings)
     for site, origin in story.sites().items():
         result.epsilon[site] = epsilon_again(story, site, origin, findings)
     return result

@@ -12,6 +12,7 @@ from schemas.audit.verification.integrity import Bundle
 from schemas.audit.verification.log import Event
 from schemas.base import Record
 from schemas.checkpoint import CheckpointManifest
+from schemas.conformance import ConformanceReport
 from schemas.contract import DataContract
 from schemas.errors import EnvelopeRefused, InvalidRecord
 from schemas.names import Digest, digest_of
@@ -33,6 +34,8 @@ class Story:
     contract: DataContract
     manifests: dict[Digest, CheckpointManifest]
     evaluations: dict[Digest, Evaluation]
+    """By the digest of their envelope."""
+    reports: dict[Digest, ConformanceReport]
     """By the digest of their envelope."""
     events: dict[str, list[tuple[int, AuditEvent]]] = field(default_factory=dict)
     """By origin, with their index; what this version cannot read is left out."""
@@ -73,9 +76,10 @@ def story_of(bundle: Bundle, findings: Findings) -> Story | None:
         findings.fault("plan.json", None, error.message, "The run's plan or contract was changed.")
         return None
     manifests, evaluations = dict[Digest, CheckpointManifest](), dict[Digest, Evaluation]()
+    reports = dict[Digest, ConformanceReport]()
     keys = {one["site"]: one["key"] for one in bundle.roster["members"]}
     for name in container.entries:
-        content = container.read(name) if name.startswith(("checkpoints/", "evaluations/")) else b""
+        content = container.read(name) if name.startswith(_READ) else b""
         try:
             if name.startswith("checkpoints/"):
                 manifest = CheckpointManifest.from_canonical(content)
@@ -83,7 +87,13 @@ def story_of(bundle: Bundle, findings: Findings) -> Story | None:
             elif name.startswith("evaluations/"):
                 site = name.removesuffix(".json").partition("-")[2]
                 evaluations[digest_of(content)] = opened(content, Evaluation, key=keys[site])
+            elif name.startswith("conformance/"):
+                site = name.removeprefix("conformance/").rpartition("-")[0]
+                reports[digest_of(content)] = opened(content, ConformanceReport, key=keys[site])
         except (InvalidRecord, EnvelopeRefused, KeyError):
             findings.fault(name, None, "it cannot be read, or is not signed", "It was changed.")
     own = aggregator_origin(bundle.federation)
-    return Story(bundle.run, own, plan, contract, manifests, evaluations)
+    return Story(bundle.run, own, plan, contract, manifests, evaluations, reports)
+
+
+_READ = ("checkpoints/", "evaluations/", "conformance/")

@@ -117,8 +117,14 @@ def hold_quorum(node: Node, witness: Witnessed, *, needed: int) -> None:
         raise _not_witnessed(len(names) if is_late else 0, needed)
 
 
-def shared(node: Node, shown: Shown | None, witness: Witnessed | None) -> bytes:
-    """Return this journal's events that the aggregator lacks, and the cosignature."""
+def shared(
+    node: Node,
+    shown: Shown | None,
+    witness: Witnessed | None,
+    *,
+    conformance: bytes | None = None,
+) -> bytes:
+    """Return this journal's events that the aggregator lacks, the cosignature, and a report."""
     journal, site = node.journal, node.config.site
     first = min(journal.size if shown is None else shown.held.get(site, 0), journal.size)
     lines = journal.lines(first, most=MOST_EVENTS)
@@ -132,6 +138,7 @@ def shared(node: Node, shown: Shown | None, witness: Witnessed | None) -> bytes:
         events=tuple(one.decode() for one in lines),
         head=journal.head_at(first + len(lines)),
         cosignature=line,
+        conformance=None if conformance is None else conformance.decode(),
     ).canonical()
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "Records",
     "cohort_folder",
     "made_from",
+    "manifest_digest",
     "open_cohort",
     "place",
     "remove",
@@ -106,6 +107,12 @@ class Cohort:
 def cohort_folder(store: Path, contract: Digest) -> Path:
     """Return where the cohort of a contract stands."""
     return store / contract.removeprefix("sha256:")[:16]
+
+
+def manifest_digest(store: Path, contract: Digest) -> Digest | None:
+    """Name the manifest of the cohort of a contract, without verifying it; None: there is none."""
+    path = cohort_folder(store, contract) / MANIFEST
+    return digest_of(path.read_bytes()) if path.exists() else None
 
 
 def open_cohort(store: Path, contract: Digest) -> Cohort:

@@ -44,6 +44,7 @@ from schemas.audit.masking_events import (
 )
 from schemas.audit.run_events import (
     CheckpointStored,
+    ConformanceReceived,
     ModelDelivered,
     ModelInstalled,
     ModelReceived,
@@ -71,6 +72,7 @@ __all__ = [
     "CheckpointStored",
     "CohortIngested",
     "CohortWithdrawn",
+    "ConformanceReceived",
     "ConformanceReported",
     "Enrolled",
     "ExchangeAnswered",
@@ -139,6 +141,7 @@ Facts: TypeAlias = Annotated[
     | Settled
     | ReplySent
     | ReplyReceived
+    | ConformanceReceived
     | Refused
     | RefusalReceived
     | Quarantined

@@ -5,6 +5,7 @@
   Up come a site's new public events under its own head, and its cosignature.
 * None of it needs the envelope's signature: each head and cosignature has one of its own, and
   events are held against their head.
+* A site's conformance report comes up the same way, under the site's signature.
 * A site's log is sent in parts of bounded size, each under a head of its own.
 """
 
@@ -49,3 +50,5 @@ class Shared(Record):
     """The site's signed head over all events up to the last of these."""
     cosignature: Note | None
     """The line that cosigns the head shown; None: it was refused."""
+    conformance: Annotated[str, StringConstraints(max_length=20_000)] | None = None
+    """The site's signed conformance report, an envelope; None: no person let one leave."""

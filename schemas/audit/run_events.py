@@ -3,6 +3,7 @@
 from typing import Literal
 
 from schemas.base import Record
+from schemas.conformance import ConformanceCode, DeclaredCount, NoisedCount
 from schemas.gate import CheckResult, Verdict
 from schemas.names import Digest, Name, SiteName, Text
 from schemas.privacy import PrivacyStatement, SampledGaussian, Spend
@@ -120,6 +121,19 @@ class Refused(Record):
     round: int
     request: Name
     code: RefusalCode
+
+
+class ConformanceReceived(Record):
+    """The aggregator verified a site's conformance report, which says this and no more."""
+
+    kind: Literal["conformance-received"] = "conformance-received"
+    site: SiteName
+    contract: Digest
+    code: ConformanceCode
+    report: Digest
+    """Of the signed envelope."""
+    declared: tuple[DeclaredCount, ...]
+    noised: tuple[NoisedCount, ...]
 
 
 class RefusalReceived(Record):

@@ -88,6 +88,7 @@ FIELDS: dict[str, str] = {
     "Shared.events[]": "public events: see EVENTS",
     "Shared.head": HEAD,
     "Shared.cosignature": "signs the aggregator's head, at a time",
+    "Shared.conformance": "a ConformanceReport in its envelope, which a person let leave",
     # The request to join.
     "EnrolmentRequest.site": "the roster will name it",
     **{f"EnrolmentRequest.{name}": "a public key" for name in ("key", "witness", "transport")},

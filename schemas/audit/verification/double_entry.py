@@ -2,6 +2,8 @@
 
 * A request that a site received was sent; a reply that it sent was received, left out by name, or
   recorded as missing; a refusal likewise. An entry on one side only is a fault.
+* A conformance report that was received left its site. One that left and was not received is told:
+  it may be about another contract, or have gone another way.
 * It is found at the entry that stands alone.
 """
 
@@ -16,6 +18,10 @@ Facts: TypeAlias = dict[str, Any]
 Claim: TypeAlias = tuple[str, ...]
 
 
+_REPORTS = "conformance"
+"""In place of a run's name, where a site notes that a report with a charge left (no run has it)."""
+
+
 @dataclass(slots=True)
 class Entries:
     """What one log claims, by what it is about; each with the first event that says so."""
@@ -26,6 +32,8 @@ class Entries:
     """Site, request, digest of the reply, of its arrays."""
     refusals: dict[Claim, int] = field(default_factory=dict)
     """Site, request, code."""
+    reports: dict[Claim, int] = field(default_factory=dict)
+    """Site, digest of its conformance report."""
     excused: dict[Claim, int] = field(default_factory=dict)
     """Site and request whose reply the aggregator left out or missed."""
     asked: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -42,6 +50,10 @@ class Entries:
                 self.latest[facts["run"], facts["round"]] = facts["request"]
             case "request-received":
                 self.requests.setdefault(_request(facts), index)
+            case "conformance-reported" | "conformance-received":
+                self.reports.setdefault((site or facts["site"], facts["report"]), index)
+            case "reply-sent" if facts["run"] == _REPORTS:
+                self.reports.setdefault((site or "", facts["reply"]), index)
             case "reply-sent" | "reply-received":
                 self.replies.setdefault(_reply(facts, site or facts["site"]), index)
             case "refused" | "refusal-received":
@@ -97,6 +109,30 @@ def joined(
                     f"a {kind} to {claim[1]} was received from {claim[0]}, whose log never sent it",
                     "The site's log lacks it, or the aggregator invented or changed it.",
                 )
+
+    _hold_reports(aggregator, sites, origins=origins, findings=findings)
+
+
+def _hold_reports(
+    aggregator: Entries, sites: dict[str, Entries], *, origins: dict[str, str], findings: Findings
+) -> None:
+    """Hold the conformance reports that were received against those that left."""
+    for site, entries in sites.items():
+        for _, index in _alone(entries.reports, aggregator.reports):
+            findings.remark(
+                origins[site],
+                index,
+                f"a conformance report left {site}, and the aggregator's log lacks it",
+                "It is about another contract, went another way, or no reply has carried it yet.",
+            )
+    for claim, index in aggregator.reports.items():
+        if claim[0] not in sites or claim not in sites[claim[0]].reports:
+            findings.fault(
+                origins[""],
+                index,
+                f"a conformance report of {claim[0]} was received, and its log never let it leave",
+                "The site's log lacks it, or the aggregator invented it.",
+            )
 
 
 _ABSENT = "Nothing but the aggregator's word says that it came."
