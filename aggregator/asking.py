@@ -201,6 +201,8 @@ def _member(asking: Asking, site: SiteName) -> Member:
     member = asking.roster.member(site)
     if member is None:
         raise _foreign("the site is not in the roster")
+    if not member.is_valid(asking.federation.clock()):
+        raise _foreign(f"the site's key expired at {member.until}")
     return member
 
 

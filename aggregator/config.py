@@ -61,6 +61,16 @@ class AggregatorHome:
         return self.root / "aggregator.toml"
 
     @property
+    def keys(self) -> Path:
+        """The private keys, and the public halves of former ones."""
+        return self.root / "keys"
+
+    @property
+    def next_service_key(self) -> Path:
+        """The service key that is about to replace the present one."""
+        return self.root / "keys" / "service.next"
+
+    @property
     def root_key(self) -> Path:
         """The key that signs the roster."""
         return self.root / "keys" / "root"

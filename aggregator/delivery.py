@@ -102,7 +102,7 @@ def released(federation: Federation, run: Name) -> tuple[ModelRelease, Packet]:
         raise InputRefused(message, next_step=next_step)
     envelope = path.read_bytes()
     try:
-        found = opened(envelope, ModelRelease, key=federation.key.public)
+        found = opened(envelope, ModelRelease, key=federation.roster().signers)
     except EnvelopeRefused:
         message = f"release refused: that of run {run} is not as it was signed"
         raise CheckpointDamaged(message, next_step="restore it from a backup") from None

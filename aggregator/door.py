@@ -17,7 +17,7 @@ from schemas.audit.events import TurnedAway
 from schemas.audit.journal import Journal
 from schemas.base import Record
 from schemas.names import Name, Text, now
-from schemas.wire.keys import SigningKey
+from schemas.wire.keys import SigningKey, former_keys
 
 PAUSE_S = 5.0
 """Between two times that the journal is written."""
@@ -83,4 +83,5 @@ def origin(config: AggregatorConfig) -> str:
 def journal(home: AggregatorHome, config: AggregatorConfig) -> Journal:
     """Open the relay's journal, or begin it."""
     key = SigningKey.load(home.service_key)
-    return Journal(home.door, origin=origin(config), key=key, clock=now)
+    former = former_keys(home.keys)
+    return Journal(home.door, origin=origin(config), key=key, clock=now, former=former)

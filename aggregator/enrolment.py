@@ -5,7 +5,7 @@ from aggregator.federation import Federation
 from schemas.enrolment import Admission, EnrolmentRequest, SignedAdmission
 from schemas.errors import EnvelopeRefused, InputRefused, InvalidRecord
 from schemas.files import write_durably
-from schemas.names import SiteName
+from schemas.names import Moment, SiteName
 from schemas.wire.envelope import Envelope, opened, signed
 from schemas.wire.transport import parsed
 
@@ -28,15 +28,19 @@ def read_request(content: bytes) -> EnrolmentRequest:
     return request
 
 
-def approved(federation: Federation, request: EnrolmentRequest) -> SignedAdmission:
-    """Put a site on the roster and return what it needs to join.
+def approved(
+    federation: Federation, request: EnrolmentRequest, *, until: Moment | None = None
+) -> SignedAdmission:
+    """Put a site on the roster, `until` a moment or for good; return what it needs to join.
 
     Raises:
         InputRefused: this aggregator has no address that a hospital could call.
         EnvelopeRefused: the site has joined with other keys, or its key was revoked.
     """
     _address(federation)
-    federation.enrol(request.site, request.key, request.witness, transport=request.transport)
+    federation.enrol(
+        request.site, request.key, request.witness, transport=request.transport, until=until
+    )
     return admission(federation, request.site)
 
 

@@ -27,14 +27,15 @@ from aggregator.heads import Heads
 from schemas.audit.events import Enrolled, Facts, HomeMade, Revoked, SoftwareStarted
 from schemas.audit.journal import Journal, refuse_empty
 from schemas.audit.lines import naming_versions
+from schemas.audit.notes import aggregator_origin
 from schemas.enrolment import Member, Revocation, Roster
 from schemas.errors import EnvelopeRefused, HomeRefused
-from schemas.files import make_whole, owned, write_durably
+from schemas.files import make_whole, owned, sync_folder, write_durably
 from schemas.names import Digest, Moment, PublicKey, SiteName, TransportKey, now
 from schemas.software import VERSION, code_identity
 from schemas.wire.envelope import opened as opened_envelope
 from schemas.wire.envelope import signed
-from schemas.wire.keys import SigningKey, registered
+from schemas.wire.keys import SigningKey, former_keys, registered
 
 
 @dataclass(slots=True)
@@ -82,9 +83,11 @@ class Federation:
         witness: PublicKey,
         *,
         transport: TransportKey | None = None,
+        until: Moment | None = None,
     ) -> Roster:
         """Add a site to the roster, with the keys that it handed over out of band.
 
+        They count `until` a moment, or until they are revoked.
         The same entry again changes nothing.
 
         Raises:
@@ -101,8 +104,8 @@ class Federation:
             raise EnvelopeRefused(
                 message, next_step="use the home that joined, or another site name"
             )
-        if key in {one.key for one in roster.revoked}:
-            message = f"enrolment refused: the key of {site} was revoked"
+        if {key, witness} & roster.gone():
+            message = f"enrolment refused: a key of {site} was revoked or replaced"
             raise EnvelopeRefused(message, next_step="ask for a request with new keys")
         member = Member(
             site=site,
@@ -110,10 +113,11 @@ class Federation:
             witness=registered(witness),
             since=self.clock(),
             transport=transport,
+            until=until,
         )
         others = tuple(one for one in roster.members if one.site != site)
         joined = Enrolled(federation=roster.federation, party=site, key=key)
-        return self._changed(roster, joined, members=(*others, member))
+        return self.change(roster, joined, members=in_order(*others, member))
 
     def revoke(self, site: SiteName) -> Roster:
         """Take a site off the roster; its key never counts again.
@@ -127,35 +131,29 @@ class Federation:
         if member is None:
             message = f"revocation refused: {site} has not joined"
             raise EnvelopeRefused(message, next_step="see who has: aggregator roster list")
-        revocation = Revocation(site=site, key=member.key, at=self.clock())
+        at = self.clock()
+        keys = tuple(Revocation(site=site, key=key, at=at) for key in member.signers)
         members = tuple(one for one in roster.members if one.site != site)
         gone = Revoked(federation=roster.federation, party=site, key=member.key)
-        return self._changed(roster, gone, members=members, revoked=(*roster.revoked, revocation))
+        return self.change(roster, gone, members=members, revoked=(*roster.revoked, *keys))
 
-    def _changed(
-        self,
-        roster: Roster,
-        facts: Facts,
-        *,
-        members: tuple[Member, ...],
-        revoked: tuple[Revocation, ...] | None = None,
-    ) -> Roster:
+    def change(self, roster: Roster, facts: Facts, **fields: object) -> Roster:
         """Note what changes, sign the next roster and put it in the place of this one.
 
         Raises:
             HomeRefused: the root key is not here.
         """
         root = load_root_key(self.home)
+        changed = Roster.model_validate(dict(roster) | fields | {"serial": roster.serial + 1})
         self.journal.append(facts)
-        changed = Roster(
-            federation=roster.federation,
-            serial=roster.serial + 1,
-            aggregator=roster.aggregator,
-            members=tuple(sorted(members, key=lambda one: one.site)),
-            revoked=roster.revoked if revoked is None else revoked,
-        )
+        self.journal.seal()
         write_durably(self.home.roster, signed(changed, root))
         return changed
+
+
+def in_order(*members: Member) -> tuple[Member, ...]:
+    """Return members as a roster lists them."""
+    return tuple(sorted(members, key=lambda one: one.site))
 
 
 def stored_roster(home: AggregatorHome) -> Roster:
@@ -209,7 +207,7 @@ def opened(
     home = AggregatorHome(root)
     config = load_config(home)
     with owned(root), naming_versions(home.journal):
-        key = SigningKey.load(home.service_key)
+        key = load_service_key(home)
         journal = _journal(home, config, key, clock)
         store = CheckpointStore(home.checkpoints / "objects")
         try:
@@ -224,7 +222,22 @@ def opened(
 def _journal(
     home: AggregatorHome, config: AggregatorConfig, key: SigningKey, clock: Callable[[], Moment]
 ) -> Journal:
-    return Journal(home.journal, origin=f"{config.federation}/aggregator", key=key, clock=clock)
+    origin = aggregator_origin(config.federation)
+    former = former_keys(home.keys)
+    return Journal(home.journal, origin=origin, key=key, clock=clock, former=former)
+
+
+def load_service_key(home: AggregatorHome) -> SigningKey:
+    """Read the service key; a replacement that a crash broke off is brought to its end.
+
+    Raises:
+        HomeRefused: missing, or readable by others.
+    """
+    waiting = home.next_service_key
+    if waiting.exists() and SigningKey.load(waiting).public == stored_roster(home).aggregator:
+        waiting.replace(home.service_key)
+        sync_folder(home.keys)
+    return SigningKey.load(home.service_key)
 
 
 def _software(command: str) -> SoftwareStarted:

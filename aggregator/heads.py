@@ -29,11 +29,11 @@ class Heads:
         """
         head = signed_by(member, note)
         known = self._known(member)
-        if known is None or head.size > signed_by(member, known).size:
+        if known is None or head.size > signed_by(member, known, before=True).size:
             write_durably(self._folder / member.site, note.encode())
 
     def of(self, roster: Roster) -> dict[SiteName, Note]:
-        """Return the heads of the roster's sites; one under a former key is left out."""
+        """Return the heads of the roster's sites; one under a lost key is left out."""
         found = {member.site: self._known(member) for member in roster.members}
         return {site: note for site, note in found.items() if note is not None}
 
@@ -41,16 +41,19 @@ class Heads:
         path = self._folder / member.site
         try:
             note = path.read_bytes().decode()
-            signed_by(member, note)
+            signed_by(member, note, before=True)
         except (FileNotFoundError, UnicodeDecodeError, JournalDamaged):
             return None
         return note
 
 
-def signed_by(member: Member, note: Note) -> TreeHead:
+def signed_by(member: Member, note: Note, *, before: bool = False) -> TreeHead:
     """Return the head in a note that a site signed for its own journal.
+
+    `before`: it may be one of the time before the site's key was replaced.
 
     Raises:
         JournalDamaged: anything else.
     """
-    return verified_head(note, origin=f"site/{member.site}", key=member.key)
+    keys = member.signers if before else member.key
+    return verified_head(note, origin=f"site/{member.site}", key=keys)

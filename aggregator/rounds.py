@@ -228,7 +228,7 @@ def spooled(run: Run, spool: Spool, site: SiteName) -> Update:
     if member is None:
         message = f"spool refused: {site} is not in the roster any more"
         raise CheckpointDamaged(message, next_step="start a new run")
-    return opened(spool.envelope(site), Update, key=member.key)
+    return opened(spool.envelope(site), Update, key=member.signers)
 
 
 def _combine(run: Run, state: RunState) -> RunState:

@@ -97,6 +97,16 @@ class NodeHome:
         return self.root / "policy.toml"
 
     @property
+    def keys(self) -> Path:
+        """The private keys, and the public halves of former ones."""
+        return self.root / "keys"
+
+    @property
+    def next_keys(self) -> Path:
+        """The keys that are about to replace the present ones."""
+        return self.root / "keys" / "next"
+
+    @property
     def signing_key(self) -> Path:
         """The key that signs replies and the journal."""
         return self.root / "keys" / "signing"

@@ -56,7 +56,7 @@ def reported(
     path = node.home.conformance / f"{name}.json"
     if path.exists():
         content = path.read_bytes()
-        stored = opened(content, ConformanceReport, key=node.key.public)
+        stored = opened(content, ConformanceReport, key=node.keys)
         _concluded(node, content, name, stored.noised)
         return content
     noised = tuple(_noised(node, cohort, one, name) for one in _to_noise(contract, cohort))

@@ -79,7 +79,7 @@ def keep(node: Node, packet: Packet) -> Delivered:
         EnvelopeRefused: as for `received`.
         ArraysRefused: as for `received`.
     """
-    found = _verified(node.home, packet)
+    found = _verified(node.home, packet, stored=False)
     folder = _folder(node.home, found.digest)
     path = folder / _RELEASE
     if path.exists() and path.read_bytes() == packet.envelope and _is_whole(folder, found.digest):
@@ -168,7 +168,7 @@ def opened_model(home: NodeHome, model: Digest) -> Delivered:
             message, next_step="see what is: hospital-node model list --home DIR"
         ) from None
     try:
-        found = _verified(home, packet)
+        found = _verified(home, packet, stored=True)
         if found.digest == model:
             return found
         reason = "it is another model than its name says"
@@ -180,9 +180,11 @@ def opened_model(home: NodeHome, model: Digest) -> Delivered:
     )
 
 
-def _verified(home: NodeHome, packet: Packet) -> Delivered:
+def _verified(home: NodeHome, packet: Packet, *, stored: bool) -> Delivered:
+    """Verify a release; one that is kept here may be of the time before a key was replaced."""
     membership, roster = membership_of(home)
-    found = opened(packet.envelope, ModelRelease, key=roster.aggregator)
+    keys = roster.signers if stored else roster.aggregator
+    found = opened(packet.envelope, ModelRelease, key=keys)
     if found.federation != membership.federation:
         raise _foreign("it is of another federation")
     if digest_of(packet.body) != found.manifest.arrays:

@@ -10,25 +10,17 @@ from cryptography.x509 import load_pem_x509_certificates
 
 from hospital_node.config import Membership
 from hospital_node.node import Node
-from schemas.enrolment import Admission, EnrolmentRequest, SignedAdmission
+from hospital_node.rotation import go_over, signed_request, waiting_key
+from schemas.enrolment import Admission, SignedAdmission
 from schemas.errors import EnvelopeRefused, InputRefused, InvalidRecord
 from schemas.files import write_durably
-from schemas.software import VERSION
-from schemas.wire.envelope import signed
-from schemas.wire.transport import load_transport_key, named
+from schemas.wire.transport import load_transport_key
 
 
 def request(node: Node) -> bytes:
     """Return this node's signed request to join."""
-    made = EnrolmentRequest(
-        site=node.config.site,
-        key=node.key.public,
-        witness=node.witness_key.public,
-        transport=named(load_transport_key(node.home.transport_key).public_key()),
-        software=VERSION,
-        made=node.clock(),
-    )
-    return signed(made, node.key)
+    transport = load_transport_key(node.home.transport_key)
+    return signed_request(node, node.key, witness=node.witness_key, transport=transport)
 
 
 def install(node: Node, content: bytes) -> Admission:
@@ -45,7 +37,9 @@ def install(node: Node, content: bytes) -> Admission:
         raise InputRefused(message, next_step=next_step)
     found = _read(content)
     admission = found.opened(at.fingerprint)
-    if (admission.site, admission.key) != (node.config.site, node.key.public):
+    is_rotation = admission.key == waiting_key(node.home)
+    own = {node.key.public, admission.key} if is_rotation else {node.key.public}
+    if admission.site != node.config.site or admission.key not in own:
         message = "admission refused: it is for another site, or for another key of this site"
         raise EnvelopeRefused(message, next_step="ask for the answer to this node's own request")
     if admission.address != at.address:
@@ -55,7 +49,11 @@ def install(node: Node, content: bytes) -> Admission:
         )
         raise EnvelopeRefused(message, next_step="ask the aggregator which address is right")
     _refuse_no_authority(admission)
-    node.join(Membership(federation=admission.federation, root=found.root, roster=admission.roster))
+    joined = Membership(federation=admission.federation, root=found.root, roster=admission.roster)
+    if is_rotation:
+        go_over(node, joined)
+    else:
+        node.join(joined)
     write_durably(node.home.admission, found.canonical())
     return admission
 

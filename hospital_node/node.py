@@ -26,13 +26,14 @@ from hospital_node.privacy import ledger
 from schemas.audit.events import HomeMade, RosterTaken, SoftwareStarted
 from schemas.audit.journal import Journal, refuse_empty
 from schemas.audit.lines import naming_versions
+from schemas.audit.notes import site_origin
 from schemas.enrolment import Roster
 from schemas.errors import EnvelopeRefused, HomeRefused
-from schemas.files import make_whole, owned, write_durably
-from schemas.names import Digest, Moment, now
+from schemas.files import make_whole, owned, sync_folder, write_durably
+from schemas.names import Digest, Moment, PublicKey, SiteName, now
 from schemas.software import VERSION, code_identity
 from schemas.wire.envelope import opened as opened_envelope
-from schemas.wire.keys import SigningKey
+from schemas.wire.keys import SigningKey, former_keys
 
 _log = logging.getLogger(__name__)
 
@@ -48,8 +49,15 @@ class Node:
     pseudonym_key: bytes
     journal: Journal
     clock: Callable[[], Moment]
+    former: tuple[PublicKey, ...] = ()
+    """The signing keys before this one: this home's own files may be signed by them."""
     warm: dict[str, object] = field(default_factory=dict)
     """What was costly to open, by digest: networks, and the examples that they are fed."""
+
+    @property
+    def keys(self) -> tuple[PublicKey, ...]:
+        """The keys that this home's own files may be signed by."""
+        return (self.key.public, *self.former)
 
     @property
     def cohort_folder(self) -> Path:
@@ -80,8 +88,12 @@ class Node:
         except EnvelopeRefused as error:
             _log.warning("%s", error.message)
 
-    def join(self, membership: Membership) -> None:
+    def join(
+        self, membership: Membership, *, keys: tuple[PublicKey, PublicKey] | None = None
+    ) -> None:
         """Store a federation's root key and roster, handed over out of band.
+
+        `keys`: this node's signing and witness key in it, if they are not the present ones.
 
         Raises:
             EnvelopeRefused: another federation was joined before, the roster does not verify, is
@@ -89,8 +101,8 @@ class Node:
         """
         roster = _verified_roster(membership)
         member = roster.member(self.config.site)
-        keys = (self.key.public, self.witness_key.public)
-        if member is None or (member.key, member.witness) != keys:
+        own = keys or (self.key.public, self.witness_key.public)
+        if member is None or (member.key, member.witness) != own:
             raise _not_joined("the roster does not name this site with this node's keys")
         if self.home.membership.exists():
             known, before = self.membership()
@@ -99,6 +111,24 @@ class Node:
             if roster.serial < before.serial:
                 raise _not_joined("the roster is older than the one known here")
         write_durably(self.home.membership, membership.canonical())
+
+
+def finish_rotation(home: NodeHome, site: SiteName) -> None:
+    """Bring keys into use that the joined federation's roster names for this site.
+
+    The signing key comes last: until it is in its place a crash changes nothing, and this begins
+    anew.
+    """
+    signing = home.next_keys / home.signing_key.name
+    if not signing.exists() or not home.membership.exists():
+        return
+    member = membership_of(home)[1].member(site)
+    if member is None or member.key != SigningKey.load(signing).public:
+        return
+    for name in (home.witness_key.name, home.transport_key.name, home.signing_key.name):
+        if (home.next_keys / name).exists():
+            (home.next_keys / name).replace(home.keys / name)
+    sync_folder(home.keys)
 
 
 def membership_of(home: NodeHome) -> tuple[Membership, Roster]:
@@ -176,20 +206,28 @@ def opened(
     home = NodeHome(root)
     config = load_config(home)
     with owned(root), naming_versions(home.journal):
+        finish_rotation(home, config.site)
         key, witness = SigningKey.load(home.signing_key), SigningKey.load(home.witness_key)
-        journal = _journal(home, config, key, clock)
+        former = former_keys(home.keys)
+        journal = _journal(home, config, key, clock, former)
         try:
             refuse_empty(journal.size)
             journal.append(_software(command))
-            yield Node(home, config, key, witness, load_pseudonym_key(home), journal, clock)
+            pseudonyms = load_pseudonym_key(home)
+            yield Node(home, config, key, witness, pseudonyms, journal, clock, former)
         finally:
             journal.close()
 
 
 def _journal(
-    home: NodeHome, config: NodeConfig, key: SigningKey, clock: Callable[[], Moment]
+    home: NodeHome,
+    config: NodeConfig,
+    key: SigningKey,
+    clock: Callable[[], Moment],
+    former: tuple[PublicKey, ...] = (),
 ) -> Journal:
-    return Journal(home.journal, origin=f"site/{config.site}", key=key, clock=clock)
+    origin = site_origin(config.site)
+    return Journal(home.journal, origin=origin, key=key, clock=clock, former=former)
 
 
 def _software(command: str) -> SoftwareStarted:

@@ -19,7 +19,7 @@ from pydantic import Field
 from schemas.base import Record
 from schemas.errors import EnvelopeRefused, IntegrityLost, InvalidRecord
 from schemas.files import write_durably
-from schemas.names import Digest, Name, PublicKey, digest_of
+from schemas.names import Digest, Name, PublicKeys, digest_of
 from schemas.protection.messages import REPLIES, Boxes, MaskedInput, SelfCheck, Unmasking
 from schemas.update import Evaluation, Refusal, Update
 from schemas.wire.envelope import kind_of, opened
@@ -59,7 +59,7 @@ class Replies:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def stored(self, slot: Slot, request: bytes, *, key: PublicKey) -> Packet | None:
+    def stored(self, slot: Slot, request: bytes, *, key: PublicKeys) -> Packet | None:
         """Return the reply that this request got before, signed by `key`; None for a free slot.
 
         Raises:
@@ -104,7 +104,7 @@ class Replies:
         return self._folder / slot.run / f"{slot.round:06d}-{slot.purpose}"
 
 
-def _is_whole(reply: Packet, purpose: Name, key: PublicKey) -> bool:
+def _is_whole(reply: Packet, purpose: Name, key: PublicKeys) -> bool:
     """Say whether a reply is signed by this key and has the arrays that it names."""
     named = kind_of(reply.envelope)
     kinds = [one for one in _KINDS[purpose.rpartition("-")[2]] if one.__name__ == named]

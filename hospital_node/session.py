@@ -154,7 +154,7 @@ def _answered(node: Node, request: AnyRequest, packet: Packet, witness: Witnesse
     purpose = _purpose(request)
     slot, replies = Slot(request.run, request.round, purpose), Replies(node.home.replies)
     _hold_head(node, request)
-    stored = replies.stored(slot, packet.envelope, key=node.key.public)
+    stored = replies.stored(slot, packet.envelope, key=node.keys)
     received = _received(request, purpose, repeated=stored is not None)
     node.journal.append(*cosigned(node, witness), received)
     if stored is not None:
@@ -194,7 +194,7 @@ def _hold_head(node: Node, request: AnyRequest) -> None:
     note = request.heads.get(node.config.site)
     if note is not None:
         origin = f"site/{node.config.site}"
-        hold_head(node.journal, note, origin=origin, key=node.key.public)
+        hold_head(node.journal, note, origin=origin, key=node.keys)
 
 
 def _outcome(

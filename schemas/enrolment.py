@@ -3,7 +3,8 @@
 * A hospital makes its keys and asks with them; they never leave it.
 * What the aggregator answers is signed by the federation's root key, whose fingerprint a person
   hands over by another way. The answer says whom to call and which authority vouches for the line.
-* A revoked key never comes back, and an expired one does not count.
+* A revoked or replaced key never comes back, and an expired one does not count.
+* A key is replaced by a request that both keys signed.
 """
 
 import base64
@@ -33,6 +34,15 @@ Certificates = Annotated[
 """Certificates in PEM (RFC 7468)."""
 
 
+class Former(Record):
+    """Keys that were replaced as planned: what they signed before still counts."""
+
+    key: PublicKey
+    witness: PublicKey | None
+    """None: the aggregator's, which cosigns nothing."""
+    until: Moment
+
+
 class Member(Record):
     """One enrolled site."""
 
@@ -45,6 +55,12 @@ class Member(Record):
     """The key does not count from this moment on; None: until it is revoked."""
     transport: TransportKey | None = None
     """The key by which its node is let in at the relay; None: it is never let in over a network."""
+    former: tuple[Former, ...] = ()
+
+    @property
+    def signers(self) -> tuple[PublicKey, ...]:
+        """The key that counts now, and those that counted when they signed."""
+        return (self.key, *(one.key for one in self.former))
 
     def is_valid(self, at: Moment) -> bool:
         """Say whether the key counts at a moment."""
@@ -68,6 +84,8 @@ class Roster(Record):
     """The service key that signs requests."""
     members: tuple[Member, ...]
     revoked: tuple[Revocation, ...] = ()
+    former: tuple[Former, ...] = ()
+    """The aggregator's keys before this one."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -81,10 +99,21 @@ class Roster(Record):
         if len(set(transports)) != len(transports):
             message = "two members share a transport key"
             raise ValueError(message)
-        if set(keys) & {one.key for one in self.revoked}:
-            message = "a revoked key is a member's"
+        if set(keys) & self.gone():
+            message = "a revoked or former key is a member's, or the aggregator's"
             raise ValueError(message)
         return self
+
+    @property
+    def signers(self) -> tuple[PublicKey, ...]:
+        """The aggregator's key, and those that counted when they signed."""
+        return (self.aggregator, *(one.key for one in self.former))
+
+    def gone(self) -> set[PublicKey]:
+        """Return every key that counts no more; none of them ever comes back."""
+        former = [*self.former, *(old for one in self.members for old in one.former)]
+        witnesses = {one.witness for one in former if one.witness is not None}
+        return {one.key for one in former} | {one.key for one in self.revoked} | witnesses
 
     def member(self, site: SiteName) -> Member | None:
         """Return a site's entry; None when it has not joined."""
@@ -100,6 +129,15 @@ class EnrolmentRequest(Record):
     transport: TransportKey
     software: Text
     made: Moment
+
+
+class KeyRotation(Record):
+    """A hospital asks to go on under new keys; it is signed by the key that it replaces."""
+
+    site: SiteName
+    replaces: PublicKey
+    request: str
+    """The envelope of an enrolment request, signed by the new key."""
 
 
 class Admission(Record):

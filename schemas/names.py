@@ -69,6 +69,9 @@ PublicKey: TypeAlias = Annotated[
 ]
 """Base64 of the 32 bytes of an Ed25519 public key (RFC 8032), in its only form (RFC 4648, 3.5)."""
 
+PublicKeys: TypeAlias = PublicKey | tuple[PublicKey, ...]
+"""One key, or a party's present key and the former ones; any of them may have signed."""
+
 TransportKey: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{160}$")]
 """Base64 of the 120 bytes of a P-384 public key (SubjectPublicKeyInfo, RFC 5480)."""
 

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import aggregator.cli
+import hospital_node.cli
 from deployment.material import pin
 from schemas.audit.events import AuditEvent, Facts
 from schemas.command_line import run
 from schemas.enrolment import fingerprint_of
-from schemas.errors import NothingAccepted
+from schemas.errors import HomeRefused, NothingAccepted
 from schemas.wire.keys import SigningKey
 from tests import study
 from tests.study import PLAN, PRIVATE, SITES, Study, command, write_toml
@@ -41,6 +42,15 @@ def free_port() -> int:
 def aggregate(*words: object, expect: int = 0) -> None:
     """Run an `aggregator` command and hold its exit status."""
     assert run(aggregator.cli.app, [str(one) for one in words]) == expect
+
+
+def command_of_served(*words: object) -> None:
+    """Run a `hospital-node` command on a home whose node serves: it is free soon after its work."""
+    end = time.monotonic() + PATIENCE_S
+    while (status := run(hospital_node.cli.app, [str(one) for one in words])) != 0:
+        assert status == HomeRefused.exit_status
+        assert time.monotonic() < end
+        time.sleep(0.2)
 
 
 @dataclass(slots=True)
@@ -133,9 +143,17 @@ class Deployed:
 
 
 @contextmanager
-def deployed(folder: Path, *, private: bool = True, **changes: Any) -> Iterator[Deployed]:
-    """Make, enrol and approve three hospitals and their aggregator; end every process after."""
+def deployed(
+    folder: Path, *, private: bool = True, epsilon: float = 8.0, **changes: Any
+) -> Iterator[Deployed]:
+    """Make, enrol and approve three hospitals and their aggregator; end every process after.
+
+    `epsilon` is the cap of each hospital.
+    """
     one = made(folder, private=private, **changes)
+    for home in one.study.nodes.values():
+        words = ("policy", "limit", "--home", home, "--epsilon", epsilon)
+        command(*words, "--approver", "A. Steward")
     try:
         yield one
     finally:

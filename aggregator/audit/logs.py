@@ -93,7 +93,7 @@ class SiteLog:
         note = self.note()
         try:
             if note is not None:
-                return verified_head(note, origin=site_origin(member.site), key=member.key)
+                return verified_head(note, origin=site_origin(member.site), key=member.signers)
         except JournalDamaged:
             """A torn file, or one of a former key."""
         return None

@@ -13,7 +13,7 @@ from pathlib import Path
 from schemas.audit.exchange import Shared, Shown
 from schemas.audit.journal import Journal
 from schemas.audit.notes import claimed_head, cosigners, witness_name
-from schemas.audit.witness import Offer
+from schemas.audit.witness import Offer, cosigning
 from schemas.enrolment import Member, Roster
 from schemas.files import make_folder
 from schemas.names import SiteName
@@ -48,10 +48,9 @@ class Witnesses:
 
     def cosigned(self, roster: Roster, *, needed: int) -> str | None:
         """Return the newest note that enough sites cosigned; None: there is none."""
-        keys = {witness_name(one.site): one.witness for one in roster.members}
         for size in reversed(self.sizes()[-_LOOKED_AT:]):
             note = self._read(size)
-            if note is not None and len(cosigners(note, keys)) >= needed:
+            if note is not None and len(cosigning(note, roster)) >= needed:
                 return note
         return None
 

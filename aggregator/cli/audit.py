@@ -16,7 +16,7 @@ from schemas.audit.journal import refuse_empty, verified
 from schemas.audit.notes import aggregator_origin
 from schemas.command_line import say_json
 from schemas.errors import InputRefused
-from schemas.wire.keys import SigningKey
+from schemas.wire.keys import SigningKey, former_keys
 
 app = typer.Typer(help="Reports for reviewers, and proof that no line of the journal was changed.")
 
@@ -84,7 +84,8 @@ def verify(home: Home, json: Json = False) -> None:
     refuse_empty(head.size)
     turned_away = 0
     if paths.door.exists():
-        turned_away = verified(paths.door, origin=door.origin(config), key=key).size
+        keys = (key, *former_keys(paths.keys))
+        turned_away = verified(paths.door, origin=door.origin(config), key=keys).size
     if json:
         said = {"events": head.size, "origin": head.origin, "root": head.root.hex()}
         say_json(said | {"door": turned_away})

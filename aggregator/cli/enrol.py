@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
-from aggregator.cli.options import Home, Json
+from aggregator.cli.options import Days, Home, Json, lasting, read_file
 from aggregator.enrolment import approved, read_request
 from aggregator.federation import opened
 from schemas.command_line import say_json
-from schemas.errors import InputRefused
 from schemas.files import write_durably
 from schemas.names import digest_of
 
@@ -21,6 +20,7 @@ def approve(
     request: Annotated[Path, typer.Argument(metavar="REQUEST", help="The hospital's file.")],
     home: Home,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write the answer.")],
+    days: Days = 0,
     json: Json = False,
 ) -> None:
     """Put a hospital on the roster, and write the answer that it installs.
@@ -30,14 +30,10 @@ def approve(
     Example: aggregator enrol approve north.request.json --home /srv/federation --out
     north.admission.json
     """
-    try:
-        content = request.read_bytes()
-    except OSError:
-        message = f"request refused: {request.name} cannot be read"
-        raise InputRefused(message, next_step="check the file's name and permissions") from None
+    content = read_file(request, "request")
     wanted = read_request(content)
     with opened(home, command="enrol-approve") as federation:
-        found = approved(federation, wanted)
+        found = approved(federation, wanted, until=lasting(days, federation.clock()))
     write_durably(out, found.canonical())
     if json:
         say_json({"request": digest_of(content), "site": wanted.site, "software": wanted.software})

@@ -1,11 +1,36 @@
 """Options that several commands share."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
+from schemas.errors import InputRefused
+from schemas.names import Moment, moment_of
+
 Home: TypeAlias = Annotated[
     Path, typer.Option("--home", help="The aggregator's home directory.", metavar="DIR")
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Days: TypeAlias = Annotated[
+    int, typer.Option("--days", help="The keys expire after these; 0: never.", min=0, max=36_500)
+]
+
+
+def lasting(days: int, start: Moment) -> Moment | None:
+    """Return when keys expire; None: never."""
+    return moment_of(datetime.fromisoformat(start) + timedelta(days=days)) if days else None
+
+
+def read_file(path: Path, what: str) -> bytes:
+    """Read a file that a person names.
+
+    Raises:
+        InputRefused: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError:
+        message = f"{what} refused: {path.name} cannot be read"
+        raise InputRefused(message, next_step="check the file's name and permissions") from None

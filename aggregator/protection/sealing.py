@@ -1,7 +1,8 @@
 """An exchange whose replies are sealed on their way.
 
 * Every call has a fresh key, and its secret half never leaves this process's memory.
-* A site that has not joined, or was revoked, is not asked and not waited for.
+* A site that has not joined, was revoked, or whose key has expired, is not asked, and not waited
+  for.
 * A reply that is not sealed to it by the site that was asked, for this request, is handed on empty:
   it fails the first check on a reply, and is quarantined under the site's name.
 """
@@ -42,7 +43,8 @@ class SealedExchange:
         )
         sent = replace(packet, seal=signed(recipient, self.federation.key))
         roster = self.federation.roster()
-        joined = [site for site in sites if roster.member(site) is not None]
+        now = self.federation.clock()
+        joined = [site for site in sites if (one := roster.member(site)) and one.is_valid(now)]
         yield from ((site, None) for site in sites if site not in joined)
         for site, reply in self.exchange(sent, joined, deadline_s=deadline_s):
             yield site, None if reply is None else self._opened(site, reply, own, recipient)

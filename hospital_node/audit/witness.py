@@ -20,14 +20,11 @@ from schemas.audit.notes import (
     aggregator_origin,
     claimed_head,
     cosignature,
-    cosigners,
     verified_head,
     witness_name,
 )
-from schemas.audit.witness import chosen, continued, parsed
-from schemas.enrolment import Roster
+from schemas.audit.witness import chosen, continued, cosigning, parsed
 from schemas.errors import HeadRefused, InvalidRecord, JournalDamaged, NotWitnessed
-from schemas.names import Name
 
 _STANDING = "witness"
 
@@ -108,10 +105,10 @@ def hold_quorum(node: Node, witness: Witnessed, *, needed: int) -> None:
     if note is None:
         raise _not_witnessed(0, needed)
     try:
-        head = verified_head(note, origin=origin, key=roster.aggregator)
+        head = verified_head(note, origin=origin, key=roster.signers)
     except JournalDamaged:
         raise _not_witnessed(0, needed) from None
-    names = cosigners(note, _witness_keys(roster))
+    names = cosigning(note, roster)
     is_late = head.size >= released and _continues(witness, head)
     if len(names) < needed or not is_late:
         raise _not_witnessed(len(names) if is_late else 0, needed)
@@ -175,10 +172,6 @@ def _continues(witness: Witnessed, head: TreeHead) -> bool:
         one.old == head.size and is_consistent((head.size, head.root), target, one.proof)
         for one in offers
     )
-
-
-def _witness_keys(roster: Roster) -> dict[Name, str]:
-    return {witness_name(one.site): one.witness for one in roster.members}
 
 
 def _not_witnessed(found: int, needed: int) -> NotWitnessed:

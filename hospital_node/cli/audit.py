@@ -6,7 +6,7 @@ from hospital_node.cli.options import Home, Json
 from hospital_node.config import NodeHome, load_config
 from schemas.audit.journal import refuse_empty, verified
 from schemas.command_line import say_json
-from schemas.wire.keys import SigningKey
+from schemas.wire.keys import SigningKey, former_keys
 
 app = typer.Typer(help="This hospital's journal: what it did, and proof that no line was changed.")
 
@@ -19,8 +19,8 @@ def verify(home: Home, json: Json = False) -> None:
     """
     paths = NodeHome(home)
     site = load_config(paths).site
-    key = SigningKey.load(paths.signing_key)
-    head = verified(paths.journal, origin=f"site/{site}", key=key.public)
+    keys = (SigningKey.load(paths.signing_key).public, *former_keys(paths.keys))
+    head = verified(paths.journal, origin=f"site/{site}", key=keys)
     refuse_empty(head.size)
     if json:
         say_json({"events": head.size, "origin": head.origin, "root": head.root.hex()})

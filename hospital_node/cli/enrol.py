@@ -8,6 +8,7 @@ import typer
 from hospital_node.cli.options import Home, Json
 from hospital_node.enrolment import install, request
 from hospital_node.node import opened
+from hospital_node.rotation import rotation
 from schemas.command_line import say_json
 from schemas.errors import InputRefused
 from schemas.files import write_durably
@@ -30,6 +31,28 @@ def make_request(
     """
     with opened(home, command="enrol-request") as node:
         content = request(node)
+        write_durably(out, content)
+    if json:
+        say_json({"request": digest_of(content), "site": node.config.site})
+        return
+    typer.echo(f"Wrote {out.name}. Its digest is {digest_of(content)}")
+
+
+@app.command("rotate")
+def rotate(
+    home: Home,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it.")],
+    json: Json = False,
+) -> None:
+    """Make new keys, and write a request to go on under them; old and new key sign it.
+
+    Nothing changes until the aggregator's answer is installed. Read the digest to the aggregator
+    over another way.
+
+    Example: hospital-node enrol rotate --home /srv/consilium --out north.rotation.json
+    """
+    with opened(home, command="enrol-rotate") as node:
+        content = rotation(node)
         write_durably(out, content)
     if json:
         say_json({"request": digest_of(content), "site": node.config.site})

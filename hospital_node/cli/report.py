@@ -39,7 +39,7 @@ def report(  # noqa: PLR0913 - the options of a command
     agreed, declared = read_contract(contract), _declared(declare or [])
     with opened(home, command="cohort-report") as node:
         content = reported(node, agreed, declared=declared, approver=approver)
-        found = opened_envelope(content, ConformanceReport, key=node.key.public)
+        found = opened_envelope(content, ConformanceReport, key=node.keys)
     out.write_bytes(content)
     if json:
         say_json({"code": found.code, "contract": found.contract, "report": digest_of(content)})

@@ -2,15 +2,19 @@
 
 import logging
 import signal
+import threading
+from dataclasses import dataclass
 from types import FrameType
 
 import typer
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from hospital_node.cli.options import Home
 from hospital_node.config import NodeHome, load_config
-from hospital_node.enrolment import line
+from hospital_node.enrolment import Line, line
 from schemas.errors import HomeRefused
-from schemas.wire.transport import load_transport_key
+from schemas.names import digest_of
+from schemas.wire.transport import load_transport_key, named
 
 
 def serve(home: Home) -> None:
@@ -18,6 +22,7 @@ def serve(home: Home) -> None:
 
     One outbound HTTPS connection; the node listens on no port. HTTPS_PROXY is honoured. What this
     hospital did not approve is refused. Ends at SIGTERM or Control-C, after the work at hand.
+    New keys that were installed are used from the next connection on.
 
     Example: hospital-node serve --home /srv/consilium
     """
@@ -28,20 +33,37 @@ def serve(home: Home) -> None:
         raise HomeRefused(
             message, next_step="send a request, install the answer: hospital-node enrol --help"
         )
-    found = line(paths.admission.read_bytes(), at.fingerprint)
-    key = load_transport_key(paths.transport_key)
+    _line(paths, at.fingerprint)
     # Flower and torch take seconds to load, and a refusal above needs neither.
     from hospital_node.flower.relay import Relay  # noqa: PLC0415
     from hospital_node.flower.serving import serve as serve_relay  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", force=True)
-    relay = Relay(found.address, authorities=found.authorities, key=key)
+    over = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        relay.stop()
+        over.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    typer.echo(f"Serving {load_config(paths).site} to {found.address}", err=True)
-    serve_relay(home, relay)
-    relay.close()
+    while not over.is_set():
+        seen = _line(paths, at.fingerprint)
+        relay = Relay(seen.line.address, authorities=seen.line.authorities, key=seen.key, over=over)
+        typer.echo(f"Serving {load_config(paths).site} to {seen.line.address}", err=True)
+        serve_relay(home, relay, lambda: _line(paths, at.fingerprint).name != seen.name)  # noqa: B023 - called in this turn only
+        relay.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a line is made of; installing another admission makes it another one."""
+
+    line: Line
+    key: EllipticCurvePrivateKey
+    name: str
+
+
+def _line(paths: NodeHome, fingerprint: str) -> _Seen:
+    content = paths.admission.read_bytes()
+    key = load_transport_key(paths.transport_key)
+    return _Seen(line(content, fingerprint), key, digest_of(content) + named(key.public_key()))

@@ -75,7 +75,15 @@ class RunOver(Exception):
 class Relay:
     """One node's line; it is opened by `connect` and lasts until `close`."""
 
-    def __init__(self, address: Address, *, authorities: str, key: EllipticCurvePrivateKey) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        authorities: str,
+        key: EllipticCurvePrivateKey,
+        over: threading.Event,
+    ) -> None:
+        """Prepare the line; whatever waits on it ends soon when `over` is set."""
         self._client = FleetHttpClient.from_server_address(
             address,
             insecure=False,
@@ -83,7 +91,8 @@ class Relay:
             interceptors=[NodeAuthHttpInterceptor(key, key.public_key())],
         )
         self._key = public_key_to_bytes(key.public_key())
-        self._over = threading.Event()
+        self._over = over
+        self._closed = threading.Event()
         self._node = Node()
         self._heart = threading.Thread(target=self._beat, daemon=True)
 
@@ -100,7 +109,7 @@ class Relay:
 
     def close(self) -> None:
         """Say good-bye, if the relay can be reached, and end all calls."""
-        self._over.set()
+        self._closed.set()
         if self._heart.is_alive():
             self._heart.join()
         try:
@@ -108,10 +117,6 @@ class Relay:
         except httpx.HTTPError:
             _log.info("the relay could not be told that this node stops")
         self._client.close()
-
-    def stop(self) -> None:
-        """Make whatever waits end soon; for a signal handler."""
-        self._over.set()
 
     def wait(self, pause_s: float = POLL_S) -> bool:
         """Wait between two questions; False once the node stops."""
@@ -205,7 +210,7 @@ class Relay:
 
     def _beat(self) -> None:
         request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_S)
-        while not self._over.wait(HEARTBEAT_S / 2):
+        while not (self._closed.wait(HEARTBEAT_S / 2) or self._over.is_set()):
             try:
                 self._client.SendNodeHeartbeat(request)
             except httpx.HTTPError as error:

@@ -9,7 +9,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -35,8 +35,8 @@ _LONGEST_PAUSE_S = 30.0
 _log = logging.getLogger(__name__)
 
 
-def serve(home: Path, relay: Relay) -> None:
-    """Answer messages until the relay's line is told to stop."""
+def serve(home: Path, relay: Relay, is_stale: Callable[[], bool]) -> None:
+    """Answer messages until the relay's line is told to stop, or was turned away and is stale."""
     pause_s, warm = POLL_S, dict[str, object]()
     while relay.wait(0):
         try:
@@ -47,6 +47,8 @@ def serve(home: Path, relay: Relay) -> None:
                 _answered(home, relay, warm)
         except EnvelopeRefused as error:
             _log.warning("%s; next: %s", error.message, error.next_step)
+            if is_stale():
+                return
             relay.wait(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 

@@ -21,7 +21,7 @@ from schemas.audit.events import Facts, ReplySent, Reserved, Settled
 from schemas.audit.journal import Journal
 from schemas.audit.notes import verified_head
 from schemas.errors import EnvelopeRefused, JournalDamaged, LedgerDamaged
-from schemas.names import Name, Note, PublicKey
+from schemas.names import Name, Note, PublicKeys
 
 
 def hold_ledger(rows: Sequence[Row], claims: Iterable[Facts]) -> None:
@@ -64,7 +64,7 @@ def hold_charges(rows: Sequence[Row], claims: Iterable[Facts]) -> set[Name]:
     return left
 
 
-def hold_head(journal: Journal, note: Note, *, origin: str, key: PublicKey) -> None:
+def hold_head(journal: Journal, note: Note, *, origin: str, key: PublicKeys) -> None:
     """Hold this journal against a head that it signed before and the aggregator returns.
 
     Raises:

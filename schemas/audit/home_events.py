@@ -48,7 +48,8 @@ class KeyReplaced(Record):
     """A party's keys were replaced by new ones, under which its log goes on.
 
     It stands in the party's own log, under a head that the old key signed, and in the aggregator's.
-    What the old keys signed before it counts; what they sign later does not.
+    What the old keys signed before it counts; what they sign later does not. Of compromised keys
+    nothing counts that does not stand in a log before it.
     """
 
     kind: Literal["key-replaced"] = "key-replaced"
@@ -60,6 +61,7 @@ class KeyReplaced(Record):
     old_witness: PublicKey | None = None
     new_witness: PublicKey | None = None
     """None: the party is the aggregator, which cosigns nothing."""
+    reason: Literal["planned", "compromised"]
 
 
 class RosterTaken(Record):

@@ -27,7 +27,7 @@ from schemas.audit.notes import TreeHead, signed_head, verified_head
 from schemas.base import Record
 from schemas.errors import JournalDamaged
 from schemas.files import make_folder, write_durably
-from schemas.names import Moment, PublicKey
+from schemas.names import Moment, PublicKey, PublicKeys
 from schemas.wire.keys import SigningKey
 
 _HEAD, _PRIVATE, _TREE = "head", "private", "tree"
@@ -41,9 +41,17 @@ class Journal:
     """One silo's log, open for appending."""
 
     def __init__(
-        self, folder: Path, *, origin: str, key: SigningKey, clock: Callable[[], Moment]
+        self,
+        folder: Path,
+        *,
+        origin: str,
+        key: SigningKey,
+        clock: Callable[[], Moment],
+        former: tuple[PublicKey, ...] = (),
     ) -> None:
         """Open a log, verify it against its head, and drop a torn last line.
+
+        The head may be signed by a `former` key; the next one is signed by `key`.
 
         Raises:
             JournalDamaged: the file does not match the signed head.
@@ -51,7 +59,7 @@ class Journal:
         self._folder, self._origin, self._key, self._clock = folder, origin, key, clock
         make_folder(folder)
         self._nodes = Nodes(folder / _TREE)
-        head = _stored_head(folder, origin=origin, key=key.public)
+        head = _stored_head(folder, origin=origin, key=(key.public, *former))
         self._frontier, self._end = _recovered(folder, head, self._nodes)
         self._file = (folder / EVENTS).open("ab", buffering=0)
         self._file.truncate(self._end)
@@ -140,6 +148,11 @@ class Journal:
         frontier = grown(islice(whole_lines(self._folder), size))
         return frontier.root() if frontier.size == size else None
 
+    def go_on(self, key: SigningKey) -> None:
+        """Sign every head from now on with another key, the present one first."""
+        self._key = key
+        self.seal()
+
     def close(self) -> None:
         """Seal the log and release the file."""
         self.seal()
@@ -174,7 +187,7 @@ class Journal:
         return f"sha256:{name}"
 
 
-def verified(folder: Path, *, origin: str, key: PublicKey) -> TreeHead:
+def verified(folder: Path, *, origin: str, key: PublicKeys) -> TreeHead:
     """Return the signed head after holding every event against it; reads only.
 
     Raises:
@@ -244,7 +257,7 @@ def _from_head(head: TreeHead, nodes: Nodes) -> tuple[Frontier, int] | None:
     return (frontier, end) if frontier.root() == head.root else None
 
 
-def _stored_head(folder: Path, *, origin: str, key: PublicKey) -> TreeHead | None:
+def _stored_head(folder: Path, *, origin: str, key: PublicKeys) -> TreeHead | None:
     path = folder / _HEAD
     if not path.exists():
         return None

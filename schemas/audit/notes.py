@@ -60,8 +60,8 @@ def signed_head(head: TreeHead, key: Signer) -> str:
     return f"{head.text()}\n{_line(head.origin, signature)}"
 
 
-def verified_head(note: str, *, origin: str, key: str) -> TreeHead:
-    """Return the head in a note that this key signed for this origin.
+def verified_head(note: str, *, origin: str, key: str | tuple[str, ...]) -> TreeHead:
+    """Return the head in a note that this key, or one of these keys, signed for this origin.
 
     Raises:
         JournalDamaged: not a tree head of this origin, or no valid signature of the key.
@@ -70,9 +70,10 @@ def verified_head(note: str, *, origin: str, key: str) -> TreeHead:
     head = _parsed(text)
     if head is None or head.origin != origin:
         raise _refused("no tree head of the expected origin")
-    wanted = key_id(origin, key)
+    wanted = {key_id(origin, one): one for one in ((key,) if isinstance(key, str) else key)}
     for name, encoded in lines:
-        if name == origin and encoded[:4] == wanted and is_signed(text.encode(), encoded[4:], key):
+        signer = wanted.get(encoded[:4]) if name == origin else None
+        if signer is not None and is_signed(text.encode(), encoded[4:], signer):
             return head
     raise _refused("a tree head without a valid signature of the expected key")
 

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from schemas.audit.merkle import is_consistent
-from schemas.audit.notes import TreeHead, verified_head
+from schemas.audit.notes import TreeHead, cosigners, verified_head, witness_name
+from schemas.enrolment import Roster
 from schemas.errors import HeadRefused, JournalDamaged
+from schemas.names import Name
 
 _OLD = re.compile(r"old (0|[1-9][0-9]{0,18})")
 _MOST_HASHES = 63
@@ -89,6 +91,16 @@ def chosen(offers: Sequence[Offer], size: int) -> Offer:
         if one.old == size:
             return one
     raise _refused(CONFLICT, "no proof from the size cosigned last")
+
+
+def cosigning(note: str, roster: Roster) -> set[Name]:
+    """Return which of the roster's sites cosigned a note, under a present or a former key."""
+    found = set(cosigners(note, {witness_name(one.site): one.witness for one in roster.members}))
+    for one in roster.members:
+        for old in one.former:
+            name = witness_name(one.site)
+            found |= set(cosigners(note, {name: old.witness} if old.witness else {}))
+    return found
 
 
 def _refused(status: int, found: str) -> HeadRefused:

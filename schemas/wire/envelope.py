@@ -14,7 +14,7 @@ from pydantic import StringConstraints
 
 from schemas.base import Record
 from schemas.errors import EnvelopeRefused, InvalidRecord
-from schemas.names import Name, PublicKey
+from schemas.names import Name, PublicKeys
 from schemas.wire.keys import SigningKey
 from schemas.wire.signatures import is_signed
 
@@ -62,7 +62,9 @@ def signed(record: Record, key: SigningKey) -> bytes:
     ).canonical()
 
 
-def opened(content: bytes, kind: type[A], other: type[B] | None = None, *, key: PublicKey) -> A | B:
+def opened(
+    content: bytes, kind: type[A], other: type[B] | None = None, *, key: PublicKeys
+) -> A | B:
     """Return the record in an envelope that this key signed; it is of one kind or of the other.
 
     Raises:
@@ -79,7 +81,9 @@ def opened(content: bytes, kind: type[A], other: type[B] | None = None, *, key: 
     if envelope.kind not in expected:
         raise _refused(f"its kind is none of {', '.join(sorted(expected))}")
     signature = base64.b64decode(envelope.signature)
-    if not is_signed(pre_authentication(envelope.kind, payload), signature, key):
+    message = pre_authentication(envelope.kind, payload)
+    keys = (key,) if isinstance(key, str) else key
+    if not any(is_signed(message, signature, one) for one in keys):
         raise _refused("its signature is not of the expected key")
     try:
         return expected[envelope.kind].from_canonical(payload)

@@ -20,6 +20,8 @@ from schemas.files import read_private, write_durably
 from schemas.names import PublicKey
 from schemas.wire.signatures import is_sound
 
+_FORMER = "former"
+
 
 class SigningKey:
     """A private key; it signs, names itself, and shows nothing when printed."""
@@ -62,6 +64,24 @@ class SigningKey:
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte signature."""
         return self._key.sign(message)
+
+
+def former_keys(folder: Path) -> tuple[PublicKey, ...]:
+    """Return the public halves of the keys that were replaced in a folder of keys.
+
+    Raises:
+        HomeRefused: the list is readable by others.
+    """
+    path = folder / _FORMER
+    return tuple(read_private(path).decode("ascii").split()) if path.exists() else ()
+
+
+def retire(folder: Path, key: PublicKey) -> None:
+    """Remember a key that is about to be replaced: its owner's own files were signed by it."""
+    known = former_keys(folder)
+    if key not in known:
+        content = "".join(f"{one}\n" for one in (*known, key))
+        write_durably(folder / _FORMER, content.encode(), mode=0o600)
 
 
 def registered(key: PublicKey) -> PublicKey:

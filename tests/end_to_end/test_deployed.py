@@ -1,17 +1,29 @@
-"""A federation of separate processes over TLS does what the embedded one does."""
+"""A federation of separate processes over TLS lives a whole life, as the embedded one does."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from aggregator.config import AggregatorHome
 from hospital_node.config import NodeHome
 from hospital_node.delivery import models
-from schemas.audit.events import Facts, ModelDelivered, ReleaseDecided, ReplyReceived, Revoked
-from schemas.audit.lines import read_events
-from schemas.errors import EnvelopeRefused, NotReleased
-from tests.deployed import PATIENCE_S, aggregate, deployed
-from tests.study import SITES
+from schemas.audit.events import (
+    Facts,
+    KeyReplaced,
+    ModelDelivered,
+    ReleaseDecided,
+    ReplyReceived,
+    Revoked,
+    RosterTaken,
+    TurnedAway,
+)
+from schemas.audit.lines import read_facts
+from schemas.errors import EnvelopeRefused
+from tests.deployed import Deployed, aggregate, command_of_served, deployed
+from tests.study import SITES, command
+
+ROUNDS = 4
 
 
 def replies(facts: Sequence[Facts], run: str) -> list[tuple[int, str, str]]:
@@ -24,53 +36,66 @@ def replies(facts: Sequence[Facts], run: str) -> list[tuple[int, str, str]]:
 
 
 def expected(*sites: str) -> list[tuple[int, str, str]]:
-    halves = [(number, kind) for number in (1, 2) for kind in ("train", "evaluate")]
+    halves = [(number, "train") for number in range(1, ROUNDS + 1)] + [(ROUNDS, "evaluate")]
     return sorted((number, kind, site) for number, kind in halves for site in sites)
 
 
-def test_two_private_rounds_run_over_tls_and_a_revoked_site_has_no_part_in_the_next_run(
-    tmp_path: Path,
-) -> None:
-    with deployed(tmp_path, participation={"quorum": 1, "deadline_s": 60.0}) as one:
+def released(one: Deployed, run: str) -> list[str]:
+    """Return the models of a run that left, after holding that every asked hospital has them."""
+    facts = one.facts()
+    [decision] = (fact for fact in facts if isinstance(fact, ReleaseDecided) and fact.run == run)
+    assert decision.is_released
+    sites = [fact.site for fact in facts if isinstance(fact, ModelDelivered) and fact.run == run]
+    for site in sites:
+        assert decision.arrays in models(NodeHome(one.study.nodes[site]))
+    return sorted(sites)
+
+
+def rotated(one: Deployed, site: str) -> None:
+    home, folder = one.study.aggregator, one.study.folder
+    request, answer = folder / "rotation.json", folder / "rotated.json"
+    command_of_served("enrol", "rotate", "--home", one.study.nodes[site], "--out", request)
+    aggregate("roster", "rotate", request, "--home", home, "--out", answer)
+    command_of_served("enrol", "install", answer, "--home", one.study.nodes[site])
+
+
+def test_a_whole_life_over_tls(tmp_path: Path) -> None:
+    plan: dict[str, Any] = {
+        "rounds": ROUNDS,
+        "participation": {"quorum": 2, "deadline_s": 60.0},
+        "evaluation": {"rounds": [ROUNDS], "bins": 10, "noise_multiplier": 0.3},
+    }
+    with deployed(tmp_path, epsilon=1e4, **plan) as one:
+        home = one.study.aggregator
         one.serve()
         one.nodes()
         first = one.led()["run"]
         assert replies(one.facts(), first) == expected(*SITES)
-        home = one.study.aggregator
+        assert released(one, first) == list(SITES)
+        aggregate("audit", "report", "--home", home)
+        report = json.loads((home / "reports" / first / "report.json").read_text())
+        assert report["run"] == first
+
         aggregate("roster", "revoke", "--home", home, "--site", "west")
+        rotated(one, "north")
+        aggregate("roster", "rotate-service", "--home", home)
         second = one.led()["run"]
         assert replies(one.facts(), second) == expected("east", "north")
+        assert released(one, second) == ["east", "north"]
         assert "does not know this node's key" in one.log("west")
-        assert [fact.party for fact in one.facts() if isinstance(fact, Revoked)] == ["west"]
-        again = one.study.folder / "again.admission"
+        facts = one.facts()
+        assert [fact.party for fact in facts if isinstance(fact, Revoked)] == ["west"]
+        parties = [fact.party for fact in facts if isinstance(fact, KeyReplaced)]
+        assert parties == ["north", "aggregator"]
+        again = tmp_path / "again.admission"
         aggregate(
-            *("enrol", "approve", one.study.folder / "west.request", "--home", home),
-            *("--out", again),
+            *("enrol", "approve", tmp_path / "west.request", "--home", home, "--out", again),
             expect=EnvelopeRefused.exit_status,
         )
         assert not again.exists()
-
-
-def test_a_released_model_reaches_every_hospital_over_tls(tmp_path: Path) -> None:
-    with deployed(tmp_path, private=False, rounds=1, evaluation={"rounds": [1]}) as one:
-        one.serve()
-        one.nodes()
-        one.led()
-    facts = [event.facts for event in read_events(one.study.aggregator / "journal")]
-    (decision,) = (fact for fact in facts if isinstance(fact, ReleaseDecided))
-    assert decision.is_released
-    assert sorted(fact.site for fact in facts if isinstance(fact, ModelDelivered)) == list(SITES)
-    for home in one.study.nodes.values():
-        assert models(NodeHome(home)) == [decision.arrays]
-
-
-def test_a_model_that_misses_the_release_stays_and_the_command_says_so(tmp_path: Path) -> None:
-    changes: dict[str, Any] = {"rounds": 1, "evaluation": {"rounds": [1]}}
-    with deployed(tmp_path, private=False, release={"min_auroc": 1.0}, **changes) as one:
-        one.serve()
-        one.nodes()
-        assert one.lead().wait(timeout=4 * PATIENCE_S) == NotReleased.exit_status, one.log("run")
-        told = json.loads(next(line for line in one.log("run").splitlines() if line[:1] == "{"))
-        assert (told["accepted_round"], told["released"], told["delivered"]) == (1, False, [])
-        assert "model of round 1 not released: " in one.log("run")
-    assert all(models(NodeHome(home)) == [] for home in one.study.nodes.values())
+    assert list(read_facts(one.study.nodes["east"] / "journal", RosterTaken))
+    turned_away = read_facts(AggregatorHome(home).door, TurnedAway)
+    assert "not-enrolled" in {fact.reason for fact in turned_away if isinstance(fact, TurnedAway)}
+    aggregate("audit", "verify", "--home", home)
+    for site in SITES:
+        command("audit", "verify", "--home", one.study.nodes[site])
