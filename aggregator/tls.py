@@ -21,6 +21,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from schemas.files import write_durably
 from schemas.names import Address, Name
+from schemas.pages.certificates import certificate_rows
+from schemas.pages.records import CertificateRow
 
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 825
@@ -47,6 +49,14 @@ def make_tls(folder: Path, *, federation: Name, address: Address) -> None:
         write_durably(folder / file, content, mode=0o600)
     write_durably(folder / "authority.pem", authority.public_bytes(Encoding.PEM))
     write_durably(folder / "server.pem", server.public_bytes(Encoding.PEM))
+
+
+def shown_certificates(folder: Path) -> tuple[CertificateRow, ...]:
+    """List the certificate that is shown and its authority; none: nobody calls over a network."""
+    found = (folder / name for name in ("server.pem", "authority.pem"))
+    return tuple(
+        row for path in found if path.exists() for row in certificate_rows(path.read_bytes())
+    )
 
 
 def _certificate(

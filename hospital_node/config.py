@@ -17,6 +17,7 @@ personal/        this site's own models, by run and plan
 variates/        this site's control variates in scaffold, by run and plan
 masking/         secrets and values of sums that are not opened yet, by run and plan
 models/          released models, and which one is in use
+reports/         this hospital's own report
 """
 
 import secrets
@@ -180,6 +181,11 @@ class NodeHome:
     def replies(self) -> Path:
         """The replies that left."""
         return self.root / "replies"
+
+    @property
+    def reports(self) -> Path:
+        """This hospital's own report."""
+        return self.root / "reports"
 
     @property
     def personal(self) -> Path:

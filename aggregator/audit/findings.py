@@ -13,7 +13,6 @@ from aggregator.audit.reading import Reading, releases
 from aggregator.audit.records import (
     AcceptedModel,
     ConformanceRow,
-    Finding,
     Judgement,
     MissingRow,
     PrivacySection,
@@ -21,14 +20,13 @@ from aggregator.audit.records import (
     RefusalRow,
     ReportFacts,
     RoundRow,
-    Standing,
-    Subject,
 )
 from aggregator.audit.spending import faults, highest
 from schemas.audit.events import ForkSeen, RoundMoved
 from schemas.audit.merkle import Frontier, leaf_hash
 from schemas.audit.notes import TreeHead, claimed_head, verified_head
 from schemas.errors import JournalDamaged
+from schemas.pages.records import Finding, Standing, Subject
 from schemas.plan import TrainingPlan
 
 VERIFY = "aggregator audit verify --home DIR"

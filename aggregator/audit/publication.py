@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from aggregator.audit.certificates import certificates
 from aggregator.audit.rendering import render
 from aggregator.audit.report import ReportFacts, report
 from aggregator.config import AggregatorHome
 from aggregator.federation import Federation, installed_code
 from aggregator.runs import stored
+from aggregator.tls import shown_certificates
 from schemas.audit.events import ReportWritten
 from schemas.contract import DataContract
 from schemas.files import write_durably
@@ -31,7 +31,7 @@ def publish(federation: Federation, run: Name) -> Path:
         key=federation.key.public,
         head=federation.journal.head(),
         contract=contract,
-        certificates=certificates(federation.home.tls),
+        certificates=shown_certificates(federation.home.tls),
         software=VERSION,
         code=installed_code(),
         generated=federation.clock(),

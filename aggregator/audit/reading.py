@@ -17,7 +17,6 @@ from aggregator.audit.records import (
     RefusalRow,
     Release,
     SignOffRow,
-    SoftwareRow,
 )
 from schemas.audit.events import (
     AuditEvent,
@@ -36,6 +35,7 @@ from schemas.audit.events import (
 from schemas.base import Record
 from schemas.errors import InputRefused
 from schemas.names import Digest, PublicKey, SiteName
+from schemas.pages.records import SoftwareRow
 
 F = TypeVar("F", bound=Record)
 

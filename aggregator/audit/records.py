@@ -16,28 +16,17 @@ from schemas.contract import DataContract
 from schemas.gate import Verdict
 from schemas.manifest import Part
 from schemas.names import Digest, Moment, Name, PublicKey, SiteName, Text
+from schemas.pages.records import CertificateRow, Finding, SoftwareRow
 from schemas.plan import TrainingPlan
 from schemas.privacy import SampledGaussian, Spend
 from schemas.update import RefusalCode
 
 Purpose: TypeAlias = Literal["train", "evaluate", "close", "deliver"]
-Standing: TypeAlias = Literal["PASS", "ATTENTION", "FAIL"]
-Subject: TypeAlias = Literal["integrity", "privacy", "contract", "gate", "exceptions"]
 RoundOutcome: TypeAlias = Literal[
     "accepted", "rejected", "inconclusive", "provisional", "abandoned", "unfinished"
 ]
 Note: TypeAlias = Annotated[str, StringConstraints(max_length=20_000)]
 """A signed note, cosignatures included."""
-
-
-class CertificateRow(Record):
-    """A TLS certificate that the nodes are shown, or the authority that vouches for it."""
-
-    subject: Text
-    fingerprint: Digest
-    """Of the certificate in DER."""
-    since: Moment
-    until: Moment
 
 
 class ReportFacts(Record):
@@ -54,17 +43,6 @@ class ReportFacts(Record):
     """Version of the software that writes this report."""
     code: Digest
     generated: Moment
-
-
-class Finding(Record):
-    """One of the five verdicts on top: its standing, why, and the command that finds it again."""
-
-    subject: Subject
-    standing: Standing
-    sentence: Text
-    details: tuple[Text, ...]
-    """What lowered the standing, one by one."""
-    command: Text
 
 
 class Release(Record):
@@ -251,15 +229,6 @@ class AcceptedModel(Record):
     auroc: float | None
     initial: Digest
     lineage: tuple[LineageRow, ...]
-
-
-class SoftwareRow(Record):
-    """A version that worked on this home, and since when."""
-
-    version: Text
-    code: Digest
-    since: Moment
-    starts: int
 
 
 class SignOffRow(Record):

@@ -21,14 +21,9 @@ from aggregator.audit.reading import (
     sign_offs,
     software,
 )
-from aggregator.audit.records import (
-    Finding,
-    Release,
-    Report,
-    ReportFacts,
-    SiteRow,
-)
+from aggregator.audit.records import Release, Report, ReportFacts, SiteRow
 from schemas.audit.events import AuditEvent
+from schemas.pages.records import Finding
 from schemas.plan import TrainingPlan
 
 __all__ = ["Report", "ReportFacts", "report", "report_of"]

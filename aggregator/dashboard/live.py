@@ -8,10 +8,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aggregator.audit.certificates import certificates
 from aggregator.audit.records import ReportFacts
 from aggregator.config import AggregatorHome, load_config
 from aggregator.federation import installed_code, stored_roster
+from aggregator.tls import shown_certificates
 from schemas.audit.events import AuditEvent
 from schemas.audit.lines import EVENTS, event_of, whole_lines
 from schemas.audit.merkle import Frontier, leaf_hash
@@ -98,7 +98,7 @@ class Live:
         Raises:
             JournalDamaged: it is not the aggregator's, or the journal does not fit it.
         """
-        head = verified_head(self.note(), origin=self.origin(), key=self.roster().aggregator)
+        head = verified_head(self.note(), origin=self.origin(), key=self.roster().signers)
         self.tail.grow()
         if not self.tail.fits(head):
             self.tail.forget()
@@ -131,7 +131,7 @@ class Live:
             key=self.roster().aggregator,
             head=self.note(),
             contract=DataContract.from_stored(content, what="the run's contract"),
-            certificates=certificates(self.home.tls),
+            certificates=shown_certificates(self.home.tls),
             software=VERSION,
             code=installed_code(),
             generated=now(),

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from aggregator.audit.findings import VERIFY
 from aggregator.audit.reading import reading
-from aggregator.audit.records import Finding
 from aggregator.audit.rendering import view_of
 from aggregator.audit.report import report_of
 from aggregator.audit.witness import Witnesses
@@ -14,6 +13,7 @@ from schemas.enrolment import Roster
 from schemas.errors import JournalDamaged
 from schemas.names import Name, now
 from schemas.pages.environment import environment
+from schemas.pages.records import Finding
 
 _HEADS = 8
 """Heads shown on the page; the bundle has all."""

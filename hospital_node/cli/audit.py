@@ -1,14 +1,48 @@
 """`hospital-node audit`: this hospital's own journal."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
+from hospital_node.audit.report import render
+from hospital_node.audit.report import report as made_report
 from hospital_node.cli.options import Home, Json
 from hospital_node.config import NodeHome, load_config
 from schemas.audit.journal import refuse_empty, verified
 from schemas.command_line import say_json
+from schemas.files import write_durably
+from schemas.names import now
 from schemas.wire.keys import SigningKey, former_keys
 
 app = typer.Typer(help="This hospital's journal: what it did, and proof that no line was changed.")
+
+
+@app.command("report")
+def report(
+    home: Home,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="reports/report.html in the home by default."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write what left this hospital, at what cost, who decided and what was refused, as a page.
+
+    One HTML page that needs nothing else, and the same as JSON beside it. It only reads journal and
+    ledger, and has no count of patients.
+
+    Example: hospital-node audit report --home /srv/consilium
+    """
+    paths = NodeHome(home)
+    page = out or paths.reports / "report.html"
+    made = made_report(paths, generated=now())
+    write_durably(page.with_suffix(".json"), made.canonical(), mode=0o600)
+    write_durably(page, render(made).encode(), mode=0o600)
+    if json:
+        say_json({"html": str(page), "json": str(page.with_suffix(".json"))})
+        return
+    typer.echo(f"Report of {made.identity.site}: {page}")
 
 
 @app.command("verify")

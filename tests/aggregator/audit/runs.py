@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from aggregator.audit.records import CertificateRow, Purpose, ReportFacts
+from aggregator.audit.records import Purpose, ReportFacts
 from schemas.accounting import spend
 from schemas.audit.events import (
     AuditEvent,
@@ -33,6 +33,7 @@ from schemas.audit.merkle import grown
 from schemas.audit.notes import TreeHead, signed_head
 from schemas.gate import CheckResult, Outcome, SiteMetric
 from schemas.names import digest_of, moment_of
+from schemas.pages.records import CertificateRow
 from schemas.plan import TrainingPlan
 from schemas.privacy import PrivacyStatement, SampledGaussian, Spend
 from schemas.update import RefusalCode

@@ -2,11 +2,11 @@
 
 import pytest
 
-from aggregator.audit.records import Finding, Standing
 from aggregator.audit.report import Report, ReportFacts, report
 from schemas.audit.events import AuditEvent, Quarantined
 from schemas.errors import InputRefused
 from schemas.names import digest_of
+from schemas.pages.records import Finding, Standing
 from schemas.wire.keys import SigningKey
 from tests.aggregator.audit import plans, runs
 from tests.aggregator.audit.verdicts import metric, model
