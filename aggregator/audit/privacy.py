@@ -10,6 +10,7 @@ from typing import assert_never
 from aggregator.audit.reading import Reading
 from aggregator.audit.records import PrivacySection, SiteSpend
 from aggregator.audit.spending import highest, spends
+from aggregator.audit.visibility import visibility
 from schemas.plan import NoPrivacy, PatientPrivacy, TrainingPlan
 
 _OUTSIDE = (
@@ -26,26 +27,23 @@ _OUTSIDE = (
     "a hospital's own files: its home holds preprocessed images",
     "patients of several sites: each epsilon counts one site's releases, and they add up",
 )
-_VISIBILITY = (
-    "Each reply is signed by its site and readable by the aggregator (protection: open). "
-    "Nothing in this version masks or encrypts one site's update against the aggregator."
-)
 _NONE = "none: the plan has no privacy"
 
 
 def privacy_section(source: Reading, plan: TrainingPlan) -> PrivacySection:
     """State unit, neighbours, spend, mechanism, sampling, accountant and limits."""
     rows = spends(source, plan)
+    seen = visibility(source, plan)
     match plan.privacy:
         case NoPrivacy():
-            return _without_privacy(rows)
+            return _without_privacy(rows, seen=seen)
         case PatientPrivacy():
-            return _patient_level(plan, plan.privacy, rows)
+            return _patient_level(plan, plan.privacy, rows, seen=seen)
         case _:
             assert_never(plan.privacy)
 
 
-def _without_privacy(rows: tuple[SiteSpend, ...]) -> PrivacySection:
+def _without_privacy(rows: tuple[SiteSpend, ...], *, seen: str) -> PrivacySection:
     return PrivacySection(
         is_private=False,
         summary="No differential privacy. The plan says that privacy is none: updates and "
@@ -59,13 +57,13 @@ def _without_privacy(rows: tuple[SiteSpend, ...]) -> PrivacySection:
         evaluation=None,
         sampling=_NONE,
         accountant=_NONE,
-        visibility=_VISIBILITY,
+        visibility=seen,
         outside=("everything: there is no guarantee that anything could be inside", *_OUTSIDE),
     )
 
 
 def _patient_level(
-    plan: TrainingPlan, privacy: PatientPrivacy, rows: tuple[SiteSpend, ...]
+    plan: TrainingPlan, privacy: PatientPrivacy, rows: tuple[SiteSpend, ...], *, seen: str
 ) -> PrivacySection:
     return PrivacySection(
         is_private=True,
@@ -87,7 +85,7 @@ def _patient_level(
         "release ever made from the site's patients; it holds when plans are chosen in view of "
         "earlier results. Beside it: privacy loss distributions (PLD), tighter, if the sequence of "
         "releases was fixed beforehand.",
-        visibility=_VISIBILITY,
+        visibility=seen,
         outside=_outside(plan),
     )
 

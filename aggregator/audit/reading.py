@@ -22,6 +22,8 @@ from schemas.audit.events import (
     AuditEvent,
     ConformanceReceived,
     Enrolled,
+    ExchangeAsked,
+    ExchangeReplied,
     Quarantined,
     RefusalReceived,
     ReplyMissing,
@@ -31,6 +33,7 @@ from schemas.audit.events import (
     RunOpened,
     SignedOff,
     SoftwareStarted,
+    SumOpened,
 )
 from schemas.base import Record
 from schemas.errors import InputRefused
@@ -87,16 +90,19 @@ def reading(events: Iterable[AuditEvent], *, run: str) -> Reading:
             next_step="name a run of this journal, or start one with: consilium run",
         )
     purposes: dict[str, Purpose] = {
-        facts.request: facts.purpose for _, facts in _of_kind(chosen, RequestSent)
+        **{one.request: one.purpose for _, one in _of_kind(chosen, RequestSent)},
+        **{one.request: one.purpose for _, one in _of_kind(chosen, ExchangeAsked)},
     }
     return Reading(run, journal, chosen, purposes, opened)
 
 
 def releases(source: Reading) -> tuple[Release, ...]:
-    """List what left the sites, in the order of arrival."""
+    """List what left the sites, in the order of arrival; what came under masks, at the end."""
     left_out = {
         (row.site, row.round, row.purpose): event.sequence for event, row in _left_out(source)
     }
+    came: tuple[tuple[AuditEvent, ReplyReceived | ExchangeReplied], ...]
+    came = (*replies(source), *_values(source))
     return tuple(
         Release(
             round=facts.round,
@@ -109,8 +115,18 @@ def releases(source: Reading) -> tuple[Release, ...]:
             quarantined=event.sequence
             < left_out.get((facts.site, facts.round, source.purpose(facts.request)), -1),
         )
-        for event, facts in replies(source)
+        for event, facts in came
     )
+
+
+def _values(source: Reading) -> Iterator[tuple[AuditEvent, ExchangeReplied]]:
+    """Yield the values that came under masks and are in a sum, each once."""
+    summed = {digest for _, one in source.stated(SumOpened) for digest in one.survivors.values()}
+    seen = set[str]()
+    for event, facts in source.stated(ExchangeReplied):
+        if facts.arrays in summed and facts.reply not in seen:
+            seen.add(facts.reply)
+            yield event, facts
 
 
 def replies(source: Reading) -> tuple[tuple[AuditEvent, ReplyReceived], ...]:
@@ -144,7 +160,7 @@ def _left_out(source: Reading) -> Iterator[tuple[AuditEvent, QuarantineRow]]:
     """Yield the quarantines; the purpose of one is that of the round's latest request before it."""
     latest: dict[int, Purpose] = {}
     for event in source.events:
-        if isinstance(event.facts, RequestSent):
+        if isinstance(event.facts, RequestSent | ExchangeAsked):
             latest[event.facts.round] = event.facts.purpose
         elif isinstance(event.facts, Quarantined):
             facts = event.facts

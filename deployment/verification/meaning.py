@@ -8,15 +8,19 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aggregator.gates.model_gate import judged
+from aggregator.gates.evidence import verdict_on
 from aggregator.rounds import EDGES
+from aggregator.run_state import SiteHistogram
 from deployment.verification.charges import epsilon_again
 from deployment.verification.conformance import hold_conformance
 from deployment.verification.story import Story
+from deployment.verification.sums import hold_sums
 from schemas.audit.events import (
     CheckpointStored,
+    ExchangeAsked,
+    ExchangeReplied,
     PlanApproved,
     Quarantined,
     ReplyReceived,
@@ -25,14 +29,14 @@ from schemas.audit.events import (
     RoundMoved,
     RunClosed,
     RunOpened,
+    SumOpened,
     VerdictGiven,
 )
 from schemas.audit.verification.findings import Findings
 from schemas.names import Digest, SiteName
 from schemas.privacy import Spend
-
-if TYPE_CHECKING:
-    from schemas.update import Evaluation, Histogram
+from schemas.protection.settings import SUM
+from schemas.update import Histogram
 
 
 @dataclass(slots=True)
@@ -54,6 +58,7 @@ def derived(story: Story, findings: Findings) -> Derived:
     _hold_verdicts(story, findings, result)
     _hold_lineage(story, findings, result)
     hold_conformance(story, findings)
+    hold_sums(story, findings)
     for site, origin in story.sites().items():
         result.epsilon[site] = epsilon_again(story, site, origin, findings)
     return result
@@ -183,10 +188,11 @@ def _received(story: Story) -> dict[tuple[SiteName, int], set[Digest]]:
     latest = "train"
     for _, event in story.events.get(story.own, ()):
         match event.facts:
-            case RequestSent(run=story.run, purpose=purpose):
-                latest = purpose
-            case ReplyReceived(run=story.run, arrays=arrays) as facts if arrays is not None:
-                found[facts.site, facts.round].add(arrays)
+            case RequestSent(run=story.run) | ExchangeAsked(run=story.run) as asked:
+                latest = asked.purpose
+            case (ReplyReceived(run=story.run) | ExchangeReplied(run=story.run)) as facts:
+                if facts.arrays is not None:
+                    found[facts.site, facts.round].add(facts.arrays)
             case Quarantined(run=story.run, site=site) as facts if latest == "train":
                 if site is not None:
                     found.pop((site, facts.round), None)
@@ -197,27 +203,27 @@ def _received(story: Story) -> dict[tuple[SiteName, int], set[Digest]]:
 
 def _hold_verdicts(story: Story, findings: Findings, result: Derived) -> None:
     """Give every verdict again, on the histograms that the sites signed."""
-    came: dict[int, dict[SiteName, Evaluation]] = defaultdict(dict)
-    best: dict[SiteName, Histogram] | None = None
+    came: dict[int, dict[SiteName, SiteHistogram]] = defaultdict(dict)
+    best: list[SiteHistogram] = []
     latest = ""
     for index, event in story.events.get(story.own, ()):
         match event.facts:
-            case RequestSent(run=story.run, purpose=latest):
-                continue
+            case RequestSent(run=story.run) | ExchangeAsked(run=story.run) as asked:
+                latest = asked.purpose
             case ReplyReceived(run=story.run, arrays=None) as facts:
                 evaluation = story.evaluations.get(facts.reply)
                 if evaluation is not None:
-                    came[facts.round][facts.site] = evaluation
+                    released = SiteHistogram(site=facts.site, histogram=evaluation.histogram)
+                    came[facts.round][facts.site] = released
+            case SumOpened(run=story.run, histogram=Histogram() as histogram) as facts:
+                of = tuple(sorted(facts.survivors))
+                came[facts.round] = {SUM: SiteHistogram(site=SUM, histogram=histogram, of=of)}
             case Quarantined(run=story.run, site=site) as facts if latest == "evaluate":
                 came[facts.round].pop(site or "", None)
             case VerdictGiven(run=story.run, verdict=verdict):
-                again = judged(
-                    {site: one.histogram for site, one in sorted(came[verdict.round].items())},
-                    best,
-                    gate=story.plan.gate,
-                    noise_multiplier=story.plan.evaluation.noise_multiplier,
-                    binding=(verdict.round, verdict.candidate, verdict.accepted),
-                )
+                rests_on = [came[verdict.round][one] for one in sorted(came[verdict.round])]
+                binding = (verdict.round, verdict.candidate, verdict.accepted)
+                again = verdict_on(story.plan, rests_on, best, binding)
                 result.verdicts[verdict.round] = again.outcome
                 if _rounded(again.model_dump()) != _rounded(verdict.model_dump()):
                     findings.fault(
@@ -228,7 +234,7 @@ def _hold_verdicts(story: Story, findings: Findings, result: Derived) -> None:
                         "The verdict, or an evaluation, was changed or left out.",
                     )
                 if verdict.outcome == "accepted":
-                    best = {site: one.histogram for site, one in came[verdict.round].items()}
+                    best = rests_on
             case _:
                 """Tells of no verdict."""
 

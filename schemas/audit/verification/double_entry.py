@@ -44,17 +44,17 @@ class Entries:
     def take(self, index: int, facts: Facts, site: str | None) -> None:
         """Note what an event claims; `site` owns the log, None: the aggregator."""
         match facts.get("kind"):
-            case "request-sent":
+            case "request-sent" | "exchange-asked":
                 self.requests.setdefault(_request(facts), index)
                 self.asked[facts["request"]].update(facts["sites"])
                 self.latest[facts["run"], facts["round"]] = facts["request"]
-            case "request-received":
+            case "request-received" | "exchange-received":
                 self.requests.setdefault(_request(facts), index)
             case "conformance-reported" | "conformance-received":
                 self.reports.setdefault((site or facts["site"], facts["report"]), index)
             case "reply-sent" if facts["run"] == _REPORTS:
                 self.reports.setdefault((site or "", facts["reply"]), index)
-            case "reply-sent" | "reply-received":
+            case "reply-sent" | "reply-received" | "exchange-answered" | "exchange-replied":
                 self.replies.setdefault(_reply(facts, site or facts["site"]), index)
             case "refused" | "refusal-received":
                 claim = (site or facts["site"], facts["request"], facts["code"])

@@ -1,0 +1,38 @@
+"""Who could read one site's update or histogram, as the plan says and the log bears out."""
+
+from aggregator.audit.reading import Reading
+from schemas.audit.events import SumLost, SumOpened
+from schemas.plan import TrainingPlan
+from schemas.protection.messages import Purpose
+
+
+def visibility(source: Reading, plan: TrainingPlan) -> str:
+    """Say what the aggregator saw of each site."""
+    masks = plan.protection.kind == "masked"
+    updates = (
+        "No single update was ever visible: each left its site under masks, and the aggregator "
+        "opened " + _sums(source, "train")
+        if masks
+        else "Each update is signed by its site and readable by the aggregator (protection: open)."
+    )
+    histograms = (
+        "No single histogram was visible either: " + _sums(source, "evaluate")
+        if plan.evaluation.protection == "masked"
+        else "Each evaluation histogram is signed by its site and readable by the aggregator."
+    )
+    return f"{updates} {histograms}"
+
+
+def _sums(source: Reading, purpose: Purpose) -> str:
+    """Count the sums that were opened and lost, with the sites in them."""
+    opened = [one for _, one in source.stated(SumOpened) if one.purpose == purpose]
+    lost = sum(one.purpose == purpose for _, one in source.stated(SumLost))
+    if not opened:
+        return f"no sum. Attempts that were lost, with nothing opened: {lost}."
+    sites = [len(one.survivors) for one in opened]
+    least, most = min(sites), max(sites)
+    among = f"{least}" if least == most else f"{least} to {most}"
+    return (
+        f"sums alone, {len({one.total for one in opened})} of {among} sites each. Attempts that "
+        f"were lost, with nothing opened: {lost}."
+    )

@@ -1,0 +1,112 @@
+"""An aggregator that tells another story of its sums than the sites' own logs."""
+
+import atexit
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rfc8785
+
+from aggregator.audit.bundle import bundled
+from aggregator.config import AggregatorHome
+from schemas.audit.verification.container import Container
+from schemas.wire.keys import SigningKey
+from tests.bundles import OWN, Finished, repacked, understood
+from tests.masked import FOUR, MASKED, SUMMED, made_of_four, model_of
+
+Facts = dict[str, Any]
+
+
+@cache
+def masked_run() -> Finished:
+    """Run a masked study to its end, once in a process."""
+    folder = Path(tempfile.mkdtemp(prefix="consilium-masked-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    study = made_of_four(folder, **MASKED, **SUMMED)
+    model_of(study, {"south": "input"})
+    home = AggregatorHome(study.aggregator)
+    run = max(path.parent.name for path in home.runs.glob("*/plan.json"))
+    path = folder / "bundle.zip"
+    path.write_bytes(bundled(home, run))
+    container = Container(path)
+    files = {name: container.read(name) for name in container.entries}
+    container.close()
+    keys = {OWN: SigningKey.load(home.service_key)} | {
+        f"site/{site}": SigningKey.load(root / "keys" / "signing")
+        for site, root in study.nodes.items()
+    }
+    return Finished(run, files, SigningKey.load(home.root_key).public, keys)
+
+
+def told(folder: Path, change: Callable[[Facts], None], kind: str) -> list[str]:
+    """Change the first event of a kind in the aggregator's log, sign it anew, and verify."""
+    run = masked_run()
+    lines = run.lines(OWN)
+    for index, line in enumerate(lines):
+        event = json.loads(line)
+        if event["facts"]["kind"] == kind:
+            change(event["facts"])
+            lines[index] = rfc8785.dumps(event)
+            break
+    findings, _ = understood(repacked(run.rewritten(OWN, lines)), folder)
+    return [one.found for one in findings.faults]
+
+
+def test_an_untouched_masked_bundle_verifies(tmp_path: Path) -> None:
+    findings, result = understood(repacked(masked_run().files), tmp_path)
+    assert findings.faults == []
+    assert result.rounds == (1,)
+    assert set(result.verdicts) == {1}
+
+
+def drop_a_survivor(facts: Facts) -> None:
+    del facts["survivors"]["west"]
+
+
+def add_a_survivor(facts: Facts) -> None:
+    facts["survivors"]["south"] = facts["survivors"]["west"]
+
+
+def forge_an_agreement(facts: Facts) -> None:
+    facts["agreements"]["west"] = facts["total"]
+
+
+def leave_agreements_out(facts: Facts) -> None:
+    del facts["agreements"]["west"]
+
+
+def change_an_advert(facts: Facts) -> None:
+    facts["advertised"]["west"] = facts["total"]
+
+
+LIES: dict[str, tuple[Callable[[Facts], None], str]] = {
+    "a survivor is left out": (drop_a_survivor, "2 sites are in it, 3 are needed"),
+    "a site is put in": (add_a_survivor, "what it names of south in the exchange input was not"),
+    "an agreement is invented": (forge_an_agreement, "west agreed to no such set of survivors"),
+    "too few agreements": (leave_agreements_out, "2 sites agreed, 3 of those in it are needed"),
+    "another advert": (change_an_advert, "what it names of west in the exchange advertise was not"),
+}
+
+
+@pytest.mark.parametrize(("lie", "found"), LIES.values(), ids=LIES)
+def test_a_sum_that_is_told_otherwise_is_found(
+    tmp_path: Path, lie: Callable[[Facts], None], found: str
+) -> None:
+    assert any(found in one for one in told(tmp_path, lie, "sum-opened"))
+
+
+def test_the_log_tells_who_was_in_each_sum_and_no_share() -> None:
+    lines = [json.loads(line)["facts"] for line in masked_run().lines(OWN)]
+    sums = [one for one in lines if one["kind"] == "sum-opened"]
+    assert [one["purpose"] for one in sums] == ["train", "evaluate"]
+    assert [set(one["survivors"]) for one in sums] == [set(FOUR) - {"south"}] * 2
+    named = {field for one in lines if one["kind"].startswith("exchange") for field in one}
+    assert named == {
+        *("kind", "run", "round", "request", "purpose", "attempt", "exchange", "arrays", "sites"),
+        *("site", "reply", "size_bytes"),
+    }
