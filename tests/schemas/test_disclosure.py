@@ -94,6 +94,10 @@ FIELDS: dict[str, str] = {
     **{f"EnrolmentRequest.{name}": "a public key" for name in ("key", "witness", "transport")},
     "EnrolmentRequest.software": "a constant of the software",
     "EnrolmentRequest.made": "when a person asked to join",
+    # The request for new keys.
+    "KeyRotation.site": "the roster names it",
+    "KeyRotation.replaces": "a public key",
+    "KeyRotation.request": "an enrolment request, signed: see there",
     # The answer to a contract.
     "ConformanceReport.kind": "a constant of the software",
     "ConformanceReport.federation": "the roster names it",
@@ -143,6 +147,10 @@ EVENTS: dict[str, tuple[str, str]] = {
         "a person's act, one for an image; outside the guarantee, as every report says",
     ),
     "ImagesFetched": ("source contract complete", "a person's act, without counts"),
+    "KeyReplaced": (
+        "federation party old new old_witness new_witness reason",
+        "public keys, and a coarse reason",
+    ),
     "LimitSet": ("approver epsilon delta", "a person's choice"),
     "ModelInstalled": ("run round arrays approver", "a person's act"),
     "ModelReceived": ("run round arrays release", "names what came"),
@@ -226,7 +234,8 @@ def test_nothing_else_is_a_reply() -> None:
 
 def test_what_a_node_signs_is_read_off_its_code() -> None:
     assert {kind.__name__ for kind in LEAVING} == {
-        *("Acknowledgement", "ConformanceReport", "EnrolmentRequest", "Evaluation", "Receipt"),
+        *("Acknowledgement", "ConformanceReport", "EnrolmentRequest", "Evaluation", "KeyRotation"),
+        "Receipt",
         *("Refusal", "SealedReply", "SelfCheck", "Shared", "Update", *MASKING),
     }
     assert list(signed_kinds("def f(key):\n    return signed(Loss(value=1), key)")) == ["Loss"]
