@@ -107,7 +107,7 @@ class Admission:
     not_used: Counter[tuple[str, str]] = field(default_factory=Counter)
     risks: Counter[tuple[str, str]] = field(default_factory=Counter)
     found: set[str] = field(default_factory=set)
-    """Instances or series that could be read."""
+    """Labelled instances or series that could be read."""
     refused: list[tuple[str, Arrival]] = field(default_factory=list)
     """Images that do not go with their masks, by code."""
     _masks: Masks | None = None
@@ -159,10 +159,10 @@ class Admission:
         own = read.series if is_volume else read.instance
         if not own:
             raise Unfit("no-place")
-        self.found.add(own)
         row = self.known.rows.get(own)
         if row is None:
             raise Unfit("no-label")
+        self.found.add(own)
         if row.patient in self.known.withdrawn:
             raise Unfit("withdrawn")
         if read.patient and read.patient != row.patient:
@@ -195,7 +195,7 @@ class Admission:
                 own,
                 made.files,
                 made.frames,
-                made.sources,
+                made.sources if self._masks is not None else (),
                 made.spacing_mm,
             )
         )

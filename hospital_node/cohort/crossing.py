@@ -5,6 +5,7 @@ announces: each frame's plane, then each picture; or each mask, a bit for a pixe
 """
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -81,7 +82,7 @@ def unpacked(buffer: bytearray) -> Iterator[Image | Outlines | NotUsed]:
 
 def _image(head: dict[str, Any], body: bytes) -> Image:
     shape = tuple(head["shape"])
-    planes = np.frombuffer(body, "<f4", count=len(head["frames"]) * int(np.prod(shape)))
+    planes = np.frombuffer(body, "<f4", count=len(head["frames"]) * math.prod(shape))
     planes = planes.reshape(-1, *shape)
     frames = tuple(
         Frame(number, digest, plane, Grid(**_tuples(grid)), place and Place(**_tuples(place)))

@@ -1,6 +1,7 @@
 """Where a cohort is made, for whom, and who watches."""
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,5 +35,7 @@ class Desk:
     """Called with the number of files done and of all files."""
     workers: int = field(default_factory=one_for_each_core)
     """Processes that read files."""
+    now_ns: Callable[[], int] = time.time_ns
+    """The system's time, as files have it."""
     notice: Callable[[str], None] = _unheard
     """Called with a line for people, before the work that it is about."""

@@ -4,7 +4,8 @@
   do not add up.
 * Memory holds one row for each image and the pixels of one patient; all others wait on disk.
 * Equal sources give equal cohorts, byte for byte, in whatever order files are found.
-* A source that has not changed since its cohort was made is only looked at, not read again.
+* A source that has not changed since its cohort was made is only looked at, not read again. The
+  look comes before the reading: what is written in between is noticed the next time.
 * What is below the contract's blocking checks leaves nothing behind, and an earlier cohort as it
   was.
 """
@@ -25,6 +26,7 @@ from hospital_node.cohort.intake import Reader, file_names, outcomes
 from hospital_node.cohort.labels import read_labels
 from hospital_node.cohort.masks import with_pictures
 from hospital_node.cohort.ocr import refuse_missing
+from hospital_node.cohort.origins import Ground
 from hospital_node.cohort.packing import packed, packed_masks
 from hospital_node.cohort.parts import settle_parts
 from hospital_node.cohort.readings import Readings, opened_readings, readings_file
@@ -35,16 +37,16 @@ from hospital_node.cohort.sources import folder_files
 from hospital_node.cohort.store import (
     MASKS,
     PIXELS,
+    Cohort,
     Records,
-    made_from,
-    open_cohort,
     place,
     workshop,
 )
+from hospital_node.cohort.workers import call
 from schemas.contract import DataContract
-from schemas.errors import CohortRefused, SourceEmpty
+from schemas.errors import SourceEmpty
 from schemas.manifest import DatasetManifest, FileCount
-from schemas.names import Digest, digest_of
+from schemas.names import Digest
 
 __all__ = ["Desk", "IngestReport", "ingest"]
 
@@ -70,52 +72,45 @@ def ingest(source: Path, labels: Path, contract: DataContract, *, desk: Desk) ->
     """
     refuse_missing(contract)
     refuse_unknown_attributes(contract)
-    table = read_labels(labels, contract)
-    listed = folder_files(source, besides=labels)
-    files, pictures = with_pictures(listed, table, labels.parent)
-    known = Known.of(table, contract, desk=desk, pictures=pictures)
+    ground = Ground(source, labels, contract, desk)
+    if before := ground.unchanged():
+        return _as_before(before, desk)
     memory = readings_file(desk.store, contract)
+    listed = folder_files(source, besides=labels)
+    if not memory.exists():
+        call(min(desk.workers, len(listed)))
+    files, known = _known(listed, labels, contract, desk)
     names = file_names(files, key=desk.key) if memory.exists() else []
-    origin = _origin(names, labels, known)
-    if names and (before := _unchanged(origin, contract, desk)):
-        desk.progress(len(files), len(files))
-        return before
+    if names and (before := ground.unchanged(names)):
+        return _as_before(before, desk)
     try:
         with opened_readings(memory) as readings:
-            return _made(files, names, known, readings, labels)
+            return _made(files, names, known, readings, ground)
     except sqlite3.DatabaseError:
         memory.unlink(missing_ok=True)  # damaged: everything is read anew
     with opened_readings(memory) as readings:
-        return _made(files, [], known, readings, labels)
+        return _made(files, [], known, readings, ground)
 
 
-def _origin(names: Sequence[str], labels: Path, known: Known) -> Digest:
-    """Name all that a cohort is made from: files, labels, rules, and what people decided."""
-    parts = [
-        known.contract.digest,
-        readings_file(known.desk.store, known.contract).name,
-        known.desk.site,
-        digest_of(labels.read_bytes()),
-        *sorted(known.withdrawn),
-        *(known.decided[file].digest for file in sorted(known.decided)),
-        *sorted(names),
-    ]
-    return digest_of("\n".join(parts).encode())
+def _known(
+    listed: Sequence[Path], labels: Path, contract: DataContract, desk: Desk
+) -> tuple[Sequence[Path], Known]:
+    """Return all files, the pictures that the table names among them, and the table under the key.
+
+    The table itself, with the hospital's own names, is not kept.
+    """
+    table = read_labels(labels, contract)
+    files, pictures = with_pictures(listed, table, labels.parent)
+    return files, Known.of(table, contract, desk=desk, pictures=pictures)
 
 
-def _unchanged(origin: Digest, contract: DataContract, desk: Desk) -> IngestReport | None:
-    """Return what stands in the store, if it was made from the very same."""
-    if made_from(desk.store, contract.digest) != origin:
-        return None
-    try:
-        cohort = open_cohort(desk.store, contract.digest)
-    except CohortRefused:
-        return None
+def _as_before(cohort: Cohort, desk: Desk) -> IngestReport:
+    desk.progress(cohort.manifest.read, cohort.manifest.read)
     return IngestReport(cohort.manifest, cohort.findings)
 
 
 def _made(
-    files: Sequence[Path], names: Sequence[str], known: Known, readings: Readings, labels: Path
+    files: Sequence[Path], names: Sequence[str], known: Known, readings: Readings, ground: Ground
 ) -> IngestReport:
     contract, desk = known.contract, known.desk
     reader = Reader(known, readings)
@@ -133,12 +128,15 @@ def _made(
     used, not_used = _counted(chosen, admission.not_used)
     quarantine.forget(desk.store, contract.digest, besides=set(seen))
     _refuse_nothing(used, not_used)
+    del chosen
+    admission.arrivals.clear()  # what is not used any more makes room for what comes
     with workshop(desk.store) as folder:
         (pack, survey), masks = packed(readings, used, contract, folder / PIXELS), None
         if contract.labels.mask is not None:
             masks, lost = packed_masks(readings, used, contract.preprocessing, folder / MASKS)
             admission.risks["mask-lost", ""] += lost
         manifest = _manifest(used, not_used, known, packs=(pack, masks))
+        del used
         evidence = Evidence(
             noted=not_used + admission.risks,
             labels=len(known.rows),
@@ -148,9 +146,9 @@ def _made(
         findings = _examined(manifest, known, evidence)
         refuse_unfit(findings)
         settle_parts(desk.store, manifest, key=desk.key)
-        records = Records(contract, manifest, findings, _origin(seen, labels, known))
+        records = Records(contract, manifest, findings, ground.origin(seen))
         place(folder, desk.store, records)
-    readings.drop(sorted({name for name, _ in readings.files()} - set(seen)))
+    readings.drop(sorted(readings.names() - set(seen)))
     return IngestReport(manifest, findings)
 
 
@@ -163,7 +161,9 @@ def _counted(
     for one in chosen.used:
         own = set(one.files) - counted
         counted |= own
-        used.append(replace(one, row=one.row.model_copy(update={"files": len(own)})))
+        if len(own) != one.row.files:
+            one = replace(one, row=one.row.model_copy(update={"files": len(own)}))  # noqa: PLW2901
+        used.append(one)
     left = Counter(not_used)
     for code, one in chosen.refused:
         own = set(one.files) - counted

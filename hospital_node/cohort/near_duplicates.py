@@ -10,6 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,24 +35,25 @@ class Alike:
 
 def sign_of(image: NDArray[np.float32]) -> int:
     """Return 64 bits that name what an image looks like in the large; 0: it tells nothing."""
-    plane = image.reshape(-1, *image.shape[-2:]).mean(axis=0, dtype=np.float64)
-    for axis in (0, 1):
-        edges = _edges(plane.shape[axis])
-        sizes = np.diff([*edges, plane.shape[axis]])
-        sums = np.add.reduceat(plane, edges, axis=axis)
-        plane = sums / (sizes[:, None] if axis == 0 else sizes)
-    above = plane > plane.mean()
-    count = int(above.sum())
+    flat: tuple[int, ...] = tuple(range(image.ndim - 2))
+    plane = image.mean(axis=flat, dtype=np.float64) if flat else image
+    (rows, heights), (columns, widths) = map(_parts, plane.shape)
+    sums = np.add.reduceat(plane, rows, axis=0, dtype=np.float64)
+    means = np.add.reduceat(sums, columns, axis=1) / (heights[:, None] * widths)
+    above = means > means.sum() / means.size
+    count = int(np.count_nonzero(above))
     if not LEAST <= count <= above.size - LEAST:
         return 0
     named = hashlib.blake2b(np.packbits(above).tobytes(), digest_size=8).digest()
     return int.from_bytes(named, "big")
 
 
-def _edges(length: int) -> NDArray[np.intp]:
-    """Return where each of at most `SIDE` parts of a length begins."""
+@lru_cache(maxsize=64)
+def _parts(length: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where each of at most `SIDE` parts of a length begins, and how long it is."""
     parts = min(SIDE, length)
-    return np.arange(parts) * length // parts
+    edges = np.arange(parts + 1) * length // parts
+    return edges[:-1], np.diff(edges)
 
 
 def alike(rows: Sequence[ImageRow], signs: NDArray[np.uint64]) -> Alike:

@@ -2,6 +2,7 @@
 
 * Every word of the records is put under the site's key and compared with the keyed names of the
   labels table; so no identifier is kept for it.
+* A row's patient must be one that the key gives; its image is a digest by its form.
 * Words of the contract and of the closed table of reasons are public, as are numbers and plain
   small-letter words in findings, which are counts and prose. They are not compared.
 """
@@ -35,17 +36,15 @@ def residue(
     `named` are its instances and its patients under the key.
     """
     instances, patients = named
-    return sum(
+    unkeyed = sum(row.patient not in patients for row in manifest.rows)
+    return unkeyed + sum(
         keyed_name(word.encode(), key=key, purpose="instance") in instances
         or pseudonym(word, key=key) in patients
-        for word in set(_words(manifest, findings)) - _public(contract)
+        for word in set(_words(findings)) - _public(contract)
     )
 
 
-def _words(manifest: DatasetManifest, findings: Iterable[Finding]) -> Iterator[str]:
-    for row in manifest.rows:
-        yield row.patient
-        yield row.image.removeprefix("sha256:")
+def _words(findings: Iterable[Finding]) -> Iterator[str]:
     for one in findings:
         for text in (one.pointer, one.expected, one.found, one.remedy):
             yield from (word for word in _split(text) if not _PROSE.fullmatch(word))

@@ -34,8 +34,10 @@ __all__ = [
     "MASKS",
     "PIXELS",
     "Cohort",
+    "Origin",
     "Records",
     "cohort_folder",
+    "looked_again",
     "made_from",
     "manifest_digest",
     "open_cohort",
@@ -56,10 +58,13 @@ CONTRACT, MANIFEST, FINDINGS, PIXELS, MASKS, SOURCE = (
 _HALF_DONE = ".ingesting-"
 
 
-class _Origin(Record):
-    """What a cohort was made from: a digest over the keyed names of its files, labels and rules."""
+class Origin(Record):
+    """What a cohort was made from, beside its labels and rules, in two ways."""
 
     source: Digest
+    """Over the keyed names of its files, which are those of their bytes."""
+    look: Digest | None = None
+    """Over what the folder looked like from outside; None: it had not settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class Records:
     contract: DataContract
     manifest: DatasetManifest
     findings: tuple[Finding, ...]
-    origin: Digest | None = None
+    origin: Origin | None = None
     """Of all that it was made from; None: it was changed since."""
 
 
@@ -207,13 +212,13 @@ def workshop(store: Path) -> Iterator[Path]:
 def place(folder: Path, store: Path, records: Records) -> None:
     """Write the records beside the pixels in `folder`, and move it to its name in the store."""
     manifest = records.manifest
+    content = manifest.canonical()
     write_durably(folder / CONTRACT, records.contract.canonical(), mode=0o600)
-    write_durably(folder / MANIFEST, manifest.canonical(), mode=0o600)
-    examination = Examination(manifest=manifest.digest, findings=records.findings)
+    write_durably(folder / MANIFEST, content, mode=0o600)
+    examination = Examination(manifest=digest_of(content), findings=records.findings)
     write_durably(folder / FINDINGS, examination.canonical(), mode=0o600)
     if records.origin is not None:
-        origin = _Origin(source=records.origin)
-        write_durably(folder / SOURCE, origin.canonical(), mode=0o600)
+        write_durably(folder / SOURCE, records.origin.canonical(), mode=0o600)
     target = cohort_folder(store, records.contract.digest)
     if target.exists():
         old = Path(tempfile.mkdtemp(dir=store, prefix=_HALF_DONE))
@@ -234,13 +239,18 @@ def remove(store: Path, contract: Digest) -> None:
     shutil.rmtree(old)
 
 
-def made_from(store: Path, contract: Digest) -> Digest | None:
-    """Return the digest of all that a cohort was made from, if that is known."""
+def made_from(store: Path, contract: Digest) -> Origin | None:
+    """Return what a cohort was made from, if that is known."""
     try:
         content = (cohort_folder(store, contract) / SOURCE).read_bytes()
-        return _Origin.from_canonical(content).source
+        return Origin.from_canonical(content)
     except (OSError, InvalidRecord):
         return None
+
+
+def looked_again(store: Path, contract: Digest, origin: Origin) -> None:
+    """Note what the unchanged source of a cohort looks like by now."""
+    write_durably(cohort_folder(store, contract) / SOURCE, origin.canonical(), mode=0o600)
 
 
 def _changed(found: str) -> CohortChanged:

@@ -5,12 +5,13 @@
   somebody else may have killed the worker.
 * Nothing waits without a bound: a worker that says nothing for longer than it may live is killed.
 * Workers outlive an ingest, since one takes half a second to start; they end with this process.
+  They are called early, while this process is small and has other work.
 """
 
 import atexit
 import json
 import os
-import selectors
+import select
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from hospital_node.cohort.reasons import NotUsed
 from hospital_node.cohort.worker import Limits
 from schemas.contract import DataContract
 
-__all__ = ["dismiss", "read_apart"]
+__all__ = ["call", "dismiss", "read_apart"]
 
 _AHEAD = 4
 """Files that a worker knows of, so that it never waits for the next."""
@@ -96,6 +97,12 @@ def read_apart(
             one.end()
 
 
+def call(workers: int) -> None:
+    """Start workers, unless that many wait already; they get ready while this process goes on."""
+    while len(_IDLE) < workers:
+        _IDLE.append(_Worker(_started()))
+
+
 def _hired(contract: DataContract, limits: Limits) -> _Worker:
     """Return a worker that knows the contract: an idle one, or a new one."""
     while _IDLE:
@@ -137,19 +144,18 @@ _THREADS = ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 def _heard(staff: Sequence[_Worker], limits: Limits) -> Iterator[tuple[int, bool]]:
     """Wait for workers at work; yield the place of each that spoke, and whether it lives on."""
-    with selectors.DefaultSelector() as selector:
-        for place, one in enumerate(staff):
-            if one.told:
-                selector.register(_end(one.process.stdout), selectors.EVENT_READ, place)
-        ready = selector.select(limits.longest_s(MAX_FILE_BYTES) + _GRACE_S)
+    places = {_end(one.process.stdout): place for place, one in enumerate(staff) if one.told}
+    waiting = select.poll()
+    for descriptor in places:
+        waiting.register(descriptor, select.POLLIN)
+    ready = waiting.poll(1000 * (limits.longest_s(MAX_FILE_BYTES) + _GRACE_S))
     if not ready:
-        for place, one in enumerate(staff):
-            if one.told:
-                yield place, False
-    for key, _ in ready:
-        got = os.read(key.fd, _CHUNK_BYTES)
-        staff[key.data].heard += got
-        yield key.data, bool(got)
+        for place in places.values():
+            yield place, False
+    for descriptor, _ in ready:
+        got = os.read(descriptor, _CHUNK_BYTES)
+        staff[places[descriptor]].heard += got
+        yield places[descriptor], bool(got)
 
 
 def _buried(one: _Worker, todo: deque[int], again: set[int]) -> Iterator[tuple[int, NotUsed]]:

@@ -1,6 +1,10 @@
 """A second ingest decodes nothing that it knows; people's decisions and withdrawals count."""
 
+import json
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from hospital_node.cohort.withdrawal import withdraw, withdrawn
 from hospital_node.cohort.workers import dismiss
 from schemas.checks import Severity
 from schemas.errors import CohortChanged, CohortRefused
+from tests.conftest import ROOT
 from tests.hospital_node.cohort.exports import (
     KEY,
     contract,
@@ -45,6 +50,53 @@ def test_an_unchanged_source_is_not_read_again(export: Path, tmp_path: Path) -> 
     dismiss()
     assert ingested(export, tmp_path / "store") == first
     assert children() == set()
+
+
+LOOKING = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+from hospital_node.cohort.ingest import ingest
+from tests.hospital_node.cohort.exports import contract, desk
+folder, store, now = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+opened = []
+def seen(event, arguments):
+    if event == "open" and str(folder / "dicom") in str(arguments[0]):
+        opened.append(arguments[0])
+sys.addaudithook(seen)
+where = replace(desk(store), now_ns=lambda: now)
+report = ingest(folder / "dicom", folder / "labels.csv", contract(), desk=where)
+print(json.dumps([len(opened), report.manifest.digest]))
+"""
+
+
+def looked(export: Path, store: Path, *, now_ns: int) -> tuple[int, str]:
+    """Ingest in a process that notes which files it opens; return how many, and the manifest."""
+    words = [sys.executable, "-c", LOOKING, str(export), str(store), str(now_ns)]
+    said = subprocess.run(words, check=True, capture_output=True, cwd=ROOT)  # noqa: S603 - ours
+    opened, digest = json.loads(said.stdout.splitlines()[-1])
+    return int(opened), str(digest)
+
+
+def test_a_settled_source_that_did_not_change_is_only_looked_at(
+    export: Path, tmp_path: Path
+) -> None:
+    store, now = tmp_path / "store", time.time_ns()
+    first = looked(export, store, now_ns=now)[1]
+    assert looked(export, store, now_ns=now) == (24, first), "not settled: read by their bytes"
+    later = now + 60 * 10**9
+    assert looked(export, store, now_ns=later) == (24, first), "now the look is noted"
+    assert looked(export, store, now_ns=later) == (0, first)
+    write(image(0, patient="P000", values=pixels(77)), export / "dicom" / "P000" / "0.dcm")
+    opened, digest = looked(export, store, now_ns=later)
+    assert opened > 0
+    assert digest != first
+    assert looked(export, store, now_ns=later) == (0, digest)
+    table = export / "labels.csv"
+    table.write_text(table.read_text().replace(",1\n", ",0\n"))
+    opened, other = looked(export, store, now_ns=later)
+    assert opened > 0
+    assert other != digest
 
 
 def test_moved_files_and_other_labels_are_not_decoded_again(export: Path, tmp_path: Path) -> None:

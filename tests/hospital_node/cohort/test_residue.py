@@ -9,6 +9,7 @@ from hospital_node.cohort.contract_checks import found_residue
 from hospital_node.cohort.findings import Finding, conforms
 from hospital_node.cohort.labels import Label
 from hospital_node.cohort.residue import residue
+from schemas.manifest import DatasetManifest
 from tests.hospital_node.cohort.exports import KEY, contract, desk
 from tests.hospital_node.cohort.test_contract_checks import findings, manifest
 
@@ -28,11 +29,11 @@ def finding(found: str) -> Finding:
     )
 
 
-def left(*found: Finding, patient: str = PATIENT) -> int:
+def left(*found: Finding, patient: str = PATIENT, rows: DatasetManifest | None = None) -> int:
     table = {UID: Label(patient, 0, "train")}
     known = Known.of(table, contract(), desk=desk(Path("nowhere")), pictures={})
     patients = {one.patient for one in known.rows.values()}
-    cohort = manifest()
+    cohort = manifest(train=0, validation=0) if rows is None else rows
     return residue(
         cohort,
         (*findings(cohort), *found),
@@ -53,6 +54,10 @@ def test_an_identifier_in_a_finding_is_noticed(found: str) -> None:
 
 def test_a_sound_record_holds_none() -> None:
     assert left(finding("a height out of range")) == 0
+
+
+def test_a_patient_in_a_row_who_is_none_of_the_tables_is_noticed() -> None:
+    assert left(rows=manifest(train=2, validation=1)) == 3
 
 
 @pytest.mark.parametrize("patient", ["12", "image", "train", "DX"])
