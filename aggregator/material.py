@@ -11,13 +11,14 @@ from aggregator.runs import Material
 from schemas.contract import DataContract
 from schemas.errors import InputRefused
 from schemas.plan import TrainingPlan
+from schemas.plan_rules import refuse_unlike
 
 
 def read_material(path: Path) -> Material:
     """Read a pinned plan with the files that it names.
 
     Raises:
-        InputRefused: a file is missing, or the plan is not pinned.
+        InputRefused: a file is missing, the plan is not pinned, or it is not one for its contract.
     """
     plan = TrainingPlan.from_toml(read_text(path, "plan"))
     if not plan.is_pinned:
@@ -29,7 +30,9 @@ def read_material(path: Path) -> Material:
     if not arrays.exists():
         message = f"initial arrays refused: {arrays.name} is missing beside the plan"
         raise InputRefused(message, next_step=f"run: consilium init-weights {path.name}")
-    return Material(plan, read_contract(path, plan), arrays.read_bytes())
+    contract = read_contract(path, plan)
+    refuse_unlike(plan, contract)
+    return Material(plan, contract, arrays.read_bytes())
 
 
 def read_contract(path: Path, plan: TrainingPlan) -> DataContract:

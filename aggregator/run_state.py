@@ -13,6 +13,7 @@ from pydantic import Field
 
 from schemas.base import Record
 from schemas.checkpoint import Source
+from schemas.dice import DiceHistogram
 from schemas.files import sync_folder
 from schemas.gate import Verdict
 from schemas.names import Digest, Moment, Name, SiteName
@@ -35,7 +36,7 @@ class SiteHistogram(Record):
     """One site's answer to an evaluation, or a sum of several under the name `sum`."""
 
     site: SiteName
-    histogram: Histogram
+    histogram: Histogram | DiceHistogram
     of: tuple[SiteName, ...] = ()
     """The sites in a sum; empty: the site's own."""
 

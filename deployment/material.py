@@ -20,6 +20,7 @@ from schemas.errors import InputRefused
 from schemas.files import write_durably
 from schemas.names import Digest, digest_of
 from schemas.plan import FROZEN_SUFFIX, TrainingPlan
+from schemas.plan_rules import refuse_unlike
 from schemas.wire.arrays import Arrays, encoded, layout_of
 
 
@@ -39,12 +40,13 @@ def pin(path: Path, *, source: Path | None = None) -> Pinned:
     give the same arrays.
 
     Raises:
-        InputRefused: a file is missing or does not fit, or the plan needs weights and none are
-        named.
+        InputRefused: a file is missing or does not fit, the plan is not one for its contract, or it
+        needs weights and none are named.
     """
     text = read_text(path, "plan")
     plan = TrainingPlan.from_toml(text)
     contract = read_contract(path, plan)
+    refuse_unlike(plan, contract)
     weights = None if source is None else read_weights(source)
     _refuse_without(plan, path, weights)
     recipe = contract.preprocessing

@@ -34,6 +34,7 @@ from schemas.errors import CohortRefused
 from schemas.gate import Verdict
 from schemas.names import Moment, Name, SiteName
 from schemas.plan import NoPrivacy, TrainingPlan
+from schemas.update import Histogram
 from schemas.wire.arrays import decoded
 
 RoundVerdict: TypeAlias = Literal[
@@ -76,6 +77,8 @@ class RoundOutcome(Record):
     reason: str
     auroc: float | None
     """Stratified, as released; None for a round that was not judged."""
+    dice: float | None = None
+    """As AUROC, of a segmentation."""
     seconds: float
 
 
@@ -122,7 +125,8 @@ def site_outcomes(
 
 def released_auroc(state: RunState) -> float | None:
     """Return the pooled AUROC of the accepted model as the sites released it."""
-    histograms = [one.histogram for one in state.accepted.histograms]
+    found = [one.histogram for one in state.accepted.histograms]
+    histograms = [one for one in found if isinstance(one, Histogram)]
     return auroc(pooled(histograms)) if histograms else None
 
 
@@ -206,6 +210,7 @@ def _ended(
         verdict="inconclusive" if inconclusive else outcome,
         reason=verdict.reason,
         auroc=verdict.auroc,
+        dice=verdict.dice,
         seconds=seconds,
     )
 

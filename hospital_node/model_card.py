@@ -30,9 +30,14 @@ def _lines(release: ModelRelease) -> Iterator[str]:
     yield ""
     yield "## What it says"
     yield ""
-    yield f"For one image, a logit of *{_plain(positive)}* against *{_plain(negative)}*; its"
-    yield "sigmoid is the probability. It says nothing else, and nothing of images that the"
-    yield "contract refuses."
+    if plan.metric == "dice":
+        yield f"For each pixel of one image, a logit of *{_plain(positive)}* against"
+        yield f"*{_plain(negative)}*; a pixel whose sigmoid reaches {plan.gate.threshold:g} is"
+        yield "marked. It says nothing else, and nothing of images that the contract refuses."
+    else:
+        yield f"For one image, a logit of *{_plain(positive)}* against *{_plain(negative)}*; its"
+        yield "sigmoid is the probability. It says nothing else, and nothing of images that the"
+        yield "contract refuses."
     yield ""
     yield "## What it is for"
     yield ""
@@ -75,6 +80,23 @@ def _training(plan: TrainingPlan, sources: list[str]) -> Iterator[str]:
 
 
 def _shown(release: ModelRelease) -> Iterator[str]:
+    if release.plan.metric == "dice":
+        yield "| site | Dice |"
+        yield "|---|---|"
+        for one in release.verdict.sites:
+            yield f"| {one.site} | {_metric(one)} |"
+        yield ""
+        yield "Dice is the mean over a site's patients, of how far marked and true pixels agree."
+        yield "After ±: one standard deviation of the noise that privacy adds. The gate said:"
+    else:
+        yield from _scores(release)
+    yield ""
+    yield f"* {_plain(release.verdict.reason)}"
+    for check in release.checks:
+        yield f"* {_plain(check.reason)}"
+
+
+def _scores(release: ModelRelease) -> Iterator[str]:
     yield "| site | AUROC | sensitivity | specificity | calibration error |"
     yield "|---|---|---|---|---|"
     for one in release.verdict.sites:
@@ -83,19 +105,18 @@ def _shown(release: ModelRelease) -> Iterator[str]:
     threshold = release.plan.gate.threshold
     yield f"Sensitivity and specificity are at the threshold {threshold:g}. After ±: one standard"
     yield "deviation of the noise that privacy adds. The gate said:"
-    yield ""
-    yield f"* {_plain(release.verdict.reason)}"
-    for check in release.checks:
-        yield f"* {_plain(check.reason)}"
+
+
+def _metric(metric: SiteMetric) -> str:
+    if metric.value is None:
+        return "undefined"
+    return f"{metric.value:.3f}" + (f" ± {metric.deviation:.3f}" if metric.deviation else "")
 
 
 def _row(metric: SiteMetric) -> str:
-    auroc = "undefined"
-    if metric.auroc is not None:
-        auroc = f"{metric.auroc:.3f}" + (f" ± {metric.deviation:.3f}" if metric.deviation else "")
     figures = metric.figures
     cells = (figures.sensitivity, figures.specificity, figures.calibration_error)
-    return f"| {metric.site} | {auroc} | " + " | ".join(map(_cell, cells)) + " |"
+    return f"| {metric.site} | {_metric(metric)} | " + " | ".join(map(_cell, cells)) + " |"
 
 
 def _cell(found: Estimate | None) -> str:

@@ -1,4 +1,4 @@
-"""What a released model says of a folder of DICOM.
+"""What a released model says of a folder of DICOM: a probability, or where the finding is.
 
 * Images, or a file's frames where the contract takes each, pass through the recipe of the model's
   own contract, as in training; a file that it would refuse gets its coded reason instead.
@@ -16,9 +16,11 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from hospital_node.cohort.desk import one_for_each_core
-from hospital_node.cohort.dicom import Image
+from hospital_node.cohort.dicom import Frame, Image
+from hospital_node.cohort.grids import restored
 from hospital_node.cohort.outlines import Outlines
 from hospital_node.cohort.reasons import NotUsed
 from hospital_node.cohort.transforms import Plane, normalised
@@ -41,6 +43,16 @@ _BATCH_IMAGES = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Marked:
+    """Where a model sees the finding in one frame."""
+
+    mask: NDArray[np.bool_]
+    """[rows, columns] as the file stores them."""
+    pixel_mm2: float | None
+    """What a pixel covers; None where the contract does not ask how large one is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """One frame's line, or that of a file that was not used."""
 
@@ -50,9 +62,11 @@ class Prediction:
     frame: int | None
     """From 1; None where the file was not used."""
     probability: float | None
-    """Of the contract's second class; None where the file was not used."""
+    """Of the contract's second class; None where the file was not used, or was segmented."""
     outcome: str
     """`predicted`, or the code of the reason why not."""
+    marked: Marked | None = None
+    """Where the finding is, of a segmentation."""
 
 
 def predictions(
@@ -73,7 +87,7 @@ def predictions(
     size = max(1, len(files)) if whole else _BATCH_IMAGES
     for start in range(0, len(files), size):
         batch = list(outcomes(files[start : start + size], contract, progress=progress).items())
-        yield from _predicted(batch, contract, network, arrays)
+        yield from _predicted(batch, release, network, arrays)
 
 
 def outcomes(
@@ -112,28 +126,45 @@ def readable(contract: DataContract) -> DataContract:
 
 def _predicted(
     batch: Sequence[tuple[Path, Image | NotUsed]],
-    contract: DataContract,
+    release: ModelRelease,
     network: Network,
     arrays: Arrays,
 ) -> Iterator[Prediction]:
     images = {file: one for file, one in batch if isinstance(one, Image)}
-    planes = prepared(images, contract)
-    found = _probabilities(planes, network, arrays) if planes else {}
+    planes = prepared(images, release.contract)
+    found = _scores(planes, network, arrays) if planes else {}
     for file, one in batch:
         if isinstance(one, Image):
-            for frame in range(1, len(one.frames) + 1):
-                yield Prediction(file, one.instance, frame, found[file, frame], PREDICTED)
+            for frame in one.frames:
+                yield _line(file, one.instance, frame, release=release, scores=found)
         else:
             yield Prediction(file, "", None, None, one.code)
 
 
-def _probabilities(
+def _line(
+    file: Path,
+    instance: str,
+    frame: Frame,
+    *,
+    release: ModelRelease,
+    scores: Mapping[Place, NDArray[np.float64]],
+) -> Prediction:
+    own = scores[file, frame.number]
+    if release.plan.metric != "dice":
+        return Prediction(file, instance, frame.number, float(own), PREDICTED)
+    recipe, grid = release.contract.preprocessing, frame.grid
+    mask = restored(own[0] >= release.plan.gate.threshold, grid, recipe)
+    covered = None if grid.spacing_mm is None else grid.spacing_mm[0] * grid.spacing_mm[1]
+    return Prediction(file, instance, frame.number, None, PREDICTED, Marked(mask, covered))
+
+
+def _scores(
     planes: Mapping[Place, Plane], network: Network, arrays: Arrays
-) -> dict[Place, float]:
+) -> dict[Place, NDArray[np.float64]]:
     unknown = np.zeros(len(planes), dtype=np.int64)
     pixels = np.stack(list(planes.values()))
     examples = examples_of(network, pixels, labels=unknown, patients=unknown)
-    return dict(zip(planes, map(float, scores(network, examples, arrays)), strict=True))
+    return dict(zip(planes, scores(network, examples, arrays), strict=True))
 
 
 def prepared(images: Mapping[Path, Image], contract: DataContract) -> dict[Place, Plane]:
@@ -146,7 +177,7 @@ def prepared(images: Mapping[Path, Image], contract: DataContract) -> dict[Place
         groups[one.patient or file].append(file)
     planes: dict[Place, Plane] = {}
     for files in groups.values():
-        places = [(file, at + 1) for file in files for at in range(len(images[file].frames))]
-        group = [images[file].frames[frame - 1].plane for file, frame in places]
-        planes |= zip(places, normalised(group, contract.preprocessing.normalisation), strict=True)
+        frames = {(file, one.number): one for file in files for one in images[file].frames}
+        group = [one.plane for one in frames.values()]
+        planes |= zip(frames, normalised(group, contract.preprocessing.normalisation), strict=True)
     return {place: planes[place] for place in sorted(planes)}

@@ -21,9 +21,11 @@ from hospital_node.config import run_folder
 from hospital_node.models.registry import Network, trainable_layout
 from hospital_node.node import Node
 from hospital_node.pretrained import network_of
-from hospital_node.training import evaluation, local, private, self_test
+from hospital_node.training import dice, evaluation, local, private, self_test
 from hospital_node.training.corrections import Correction, proximal, steered
 from hospital_node.training.examples import Examples, examples_of
+from hospital_node.training.objective import objective_of
+from schemas.dice import DiceHistogram
 from schemas.errors import ArraysRefused, EnvelopeRefused, PeerRefused, PolicyRefused
 from schemas.manifest import Part
 from schemas.plan import (
@@ -36,6 +38,7 @@ from schemas.plan import (
     Steps,
     TrainingPlan,
 )
+from schemas.plan_rules import refuse_unlike
 from schemas.update import EvaluateRequest, Histogram, Request, TrainRequest, VariateRounds
 from schemas.wire.arrays import Arrays, decoded, encoded, layout_of
 
@@ -99,13 +102,15 @@ def prepared(node: Node, request: Request, plan: TrainingPlan, *, body: bytes) -
             "plan refused: its networks take grey planes, the contract makes volumes or colour"
         )
         raise PolicyRefused(message, next_step="name a contract with grey images of two dimensions")
+    refuse_unlike(plan, cohort.contract)
     network = _network(node, plan, cohort)
     arrays, control = request.parts(body) if isinstance(request, TrainRequest) else (body, b"")
     start = decoded(arrays, trainable_layout(network.module))
     if isinstance(plan.privacy, PatientPrivacy) and not evaluates:
-        self_test.check(network)
+        self_test.check(network, objective_of(plan))
     own = None if evaluates else _own(node, request, plan, start)
-    examples = _examples(node, network, cohort, "validation" if evaluates else "train")
+    part: Part = "validation" if evaluates else "train"
+    examples = _examples(node, network, cohort, part=part, plan=plan)
     trains_from = start if own is None else own.state.own
     work = Work(plan, request.round, site, cohort, network, examples, trains_from, own)
     return _steered(node, request, work, control) if isinstance(request, TrainRequest) else work
@@ -127,6 +132,7 @@ def trained(work: Work) -> bytes:
                 mechanism=private.Mechanism(
                     privacy, steps, work.site.expected_patients or 0.0, _correction(work)
                 ),
+                objective=objective_of(plan),
             )
         case (Epochs() | Steps() | Gradient()) as plain, NoPrivacy():
             delta = _trained_plainly(work, plain)
@@ -150,7 +156,9 @@ def trained(work: Work) -> bytes:
 
 def _trained_plainly(work: Work, plain: local.Plain) -> dict[str, NDArray[np.float32]]:
     plan = work.plan
-    pace = local.Pace(work.round, plan.rounds, work.site.site, _correction(work))
+    pace = local.Pace(
+        work.round, plan.rounds, work.site.site, _correction(work), objective_of(plan)
+    )
     delta = local.trained(work.network, work.examples, start=work.start, work=plain, pace=pace)
     effective = plan.aggregation.effective_steps
     if effective is None or isinstance(plain, Gradient):
@@ -166,14 +174,17 @@ def _correction(work: Work) -> Correction | None:
     return None if mu is None else proximal(work.start, mu)
 
 
-def evaluated(work: Work) -> Histogram:
+def evaluated(work: Work) -> Histogram | DiceHistogram:
     """Return the validation patients' histogram under the received arrays, noised as planned."""
+    rules = work.plan.evaluation
     scores = evaluation.scores(work.network, work.examples, arrays=work.start)
+    if work.plan.metric == "dice":
+        patients = dice.of_patients(scores, work.examples, threshold=work.plan.gate.threshold)
+        return dice.dice_histogram(
+            patients, bins=rules.bins, noise_multiplier=rules.noise_multiplier
+        )
     return evaluation.histogram(
-        scores,
-        work.examples,
-        bins=work.plan.evaluation.bins,
-        noise_multiplier=work.plan.evaluation.noise_multiplier,
+        scores, work.examples, bins=rules.bins, noise_multiplier=rules.noise_multiplier
     )
 
 
@@ -208,7 +219,9 @@ def _network(node: Node, plan: TrainingPlan, cohort: Cohort) -> Network:
     return network
 
 
-def _examples(node: Node, network: Network, cohort: Cohort, part: Part) -> Examples:
+def _examples(
+    node: Node, network: Network, cohort: Cohort, *, part: Part, plan: TrainingPlan
+) -> Examples:
     """Apply the network's fixed features to a part of the cohort, once."""
     key = f"examples {network.name} {cohort.digest} {part}"
     examples = node.warm.get(key)
@@ -216,7 +229,7 @@ def _examples(node: Node, network: Network, cohort: Cohort, part: Part) -> Examp
         examples = examples_of(
             network,
             cohort.pixels[cohort.rows(part)],
-            labels=cohort.labels(part),
+            labels=cohort.targets(part) if plan.metric == "dice" else cohort.labels(part),
             patients=cohort.patients(part),
         )
         node.warm[key] = examples

@@ -1,11 +1,18 @@
 """Model gates: what a plan demands of a candidate, and the verdict given."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
 from schemas.base import Record
 from schemas.names import Digest, Name, SiteName, Text
+
+Metric: TypeAlias = Literal["auroc", "dice"]
+"""What a gate holds models against: AUROC, or the mean Dice coefficient of patients."""
+
+METRIC_NAMES: Mapping[Metric, str] = MappingProxyType({"auroc": "AUROC", "dice": "Dice"})
 
 Outcome: TypeAlias = Literal["accepted", "rejected", "inconclusive"]
 
@@ -14,7 +21,8 @@ class ModelGate(Record):
     """A candidate against the accepted model, on the sites' evaluation histograms.
 
     The metric is the stratified AUROC: the mean over sites of each site's own, since a pooled one
-    can be bought by telling sites apart. Differences carry the noise of both histograms at
+    can be bought by telling sites apart. Of a segmentation it is the stratified Dice, each site's
+    being the mean over its patients. Differences carry the noise of both histograms at
     `confidence`.
     """
 
@@ -27,7 +35,8 @@ class ModelGate(Record):
     site_margins: dict[SiteName, Annotated[float, Field(ge=0, le=1)]] = Field(default={})
     """Sites with a margin of their own, in place of `site_margin`."""
     site_min_class_weight: float = Field(default=10.0, gt=0, le=1e9)
-    """A site has a figure of its own when each class weighs at least this many patients."""
+    """A site has a figure of its own when each class weighs at least this many patients; of a
+    segmentation, all patients together."""
     min_sites: int = Field(default=1, ge=1)
     """Sites with a figure of their own that a verdict needs."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
@@ -37,7 +46,8 @@ class ModelGate(Record):
     max_rejections: int = Field(default=3, ge=1)
     """Rejections in a row that stop the run."""
     threshold: float = Field(default=0.5, gt=0, lt=1)
-    """Scores from here on call a finding; the nearest inner edge of the bins stands for it."""
+    """Scores from here on call a finding; the nearest inner edge of the bins stands for it.
+    Of a segmentation, a pixel's score."""
     min_sensitivity: float | None = Field(default=None, ge=0, le=1)
     """At the threshold, the mean over sites; every candidate must reach it."""
     max_calibration_error: float | None = Field(default=None, ge=0, le=1)
@@ -57,6 +67,8 @@ class ReleaseCriteria(Record):
 
     min_auroc: float | None = Field(default=None, ge=0, le=1)
     """Stratified."""
+    min_dice: float | None = Field(default=None, ge=0, le=1)
+    """Stratified; of a segmentation."""
     min_sensitivity: float | None = Field(default=None, ge=0, le=1)
     """At the gate's threshold."""
     min_specificity: float | None = Field(default=None, ge=0, le=1)
@@ -99,15 +111,24 @@ class SiteMetric(Record):
 
     site: SiteName
     auroc: float | None
-    """None: undefined, a class is missing or too light."""
+    """None: undefined, a class is missing or too light; or a segmentation."""
+    dice: float | None = None
+    """Mean over the site's patients; None: undefined, or no segmentation."""
     deviation: float | None
     """Standard deviation from the noise of the histogram alone."""
     sampling_deviation: float | None = None
     """Standard deviation from the sampling of patients (Hanley and McNeil 1982)."""
-    negatives: float
-    positives: float
-    """Noised patient weights of the two classes."""
+    negatives: float | None
+    positives: float | None
+    """Noised patient weights of the two classes; None of a segmentation."""
+    patients: float | None = None
+    """Noised weight of all patients of a segmentation."""
     figures: Figures = Figures()
+
+    @property
+    def value(self) -> float | None:
+        """The gate's metric here; None: undefined."""
+        return self.auroc if self.patients is None else self.dice
 
 
 class CheckResult(Record):
@@ -131,9 +152,17 @@ class Verdict(Record):
     """The accepted checkpoint that the candidate was held against."""
     outcome: Outcome
     reason: Text
+    metric: Metric = "auroc"
     auroc: float | None
-    """Stratified."""
+    """Stratified; None: undefined, or a segmentation."""
+    dice: float | None = None
+    """As AUROC, of a segmentation."""
     sites: tuple[SiteMetric, ...]
     pooled: Figures = Figures()
     """Of the sum of the sites' histograms."""
     checks: tuple[CheckResult, ...] = Field(min_length=1)
+
+    @property
+    def value(self) -> float | None:
+        """The stratified metric; None: undefined."""
+        return self.auroc if self.metric == "auroc" else self.dice

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from schemas.gate import ModelGate
+from schemas.gate import Metric, ModelGate
 from schemas.names import SiteName
 
 POWER = 0.8
@@ -20,7 +20,7 @@ POWER = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """True drops in AUROC that keep a candidate from being accepted, with probability `POWER`."""
+    """True drops of the metric that keep a candidate from acceptance, with probability `POWER`."""
 
     stratified: float | None
     """Spread evenly over the sites; None when no site is large enough."""
@@ -34,6 +34,7 @@ def power(
     *,
     bins: int,
     noise_multiplier: float | None,
+    metric: Metric = "auroc",
 ) -> Power:
     """Return what this gate would notice.
 
@@ -47,10 +48,10 @@ def power(
     least = least_class_weight(gate, bins=bins, noise_multiplier=noise_multiplier)
     found = {
         site: math.sqrt(2)
-        * expected_deviation(negatives, positives, bins=bins, noise_multiplier=noise_multiplier)
-        if min(negatives, positives) >= least
+        * expected_deviation(*size, bins=bins, noise_multiplier=noise_multiplier, metric=metric)
+        if (min(size) if metric == "auroc" else sum(size)) >= least
         else None
-        for site, (negatives, positives) in sorted(sizes.items())
+        for site, size in sorted(sizes.items())
     }
     known = [one for one in found.values() if one is not None]
     total = math.sqrt(math.fsum(one**2 for one in known)) / len(known) if known else None
@@ -71,14 +72,23 @@ def notable(least: float | None) -> str:
 
 
 def expected_deviation(
-    negatives: float, positives: float, *, bins: int, noise_multiplier: float | None
+    negatives: float,
+    positives: float,
+    *,
+    bins: int,
+    noise_multiplier: float | None,
+    metric: Metric = "auroc",
 ) -> float:
-    """Return the deviation to expect of a site's AUROC, before any model is known.
+    """Return the deviation to expect of a site's metric, before any model is known.
 
     That of the histogram's noise for classes spread evenly over the bins: sigma * sqrt((B - 1/B) /
     12 * (1/P^2 + 1/N^2)). Close for middling models, too large for very good ones, whose classes
-    leave most bins to one side.
+    leave most bins to one side. Of a Dice coefficient the most that it can be, at a mean of 1:
+    sigma * sqrt(B / 3 - 1 / (12 B)) / T over all T patients.
     """
+    if metric == "dice":
+        most = bins / 3 - 1 / (12 * bins)
+        return (noise_multiplier or 0.0) * math.sqrt(most) / (negatives + positives)
     spread = (bins - 1 / bins) / 12
     return (noise_multiplier or 0.0) * math.sqrt(spread * (positives**-2 + negatives**-2))
 

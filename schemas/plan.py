@@ -14,9 +14,9 @@ from pydantic import Field, StringConstraints, model_validator
 
 from schemas.aggregation import Aggregation, Rate, UpdateGate
 from schemas.base import Record
-from schemas.gate import ModelGate, ReleaseCriteria
+from schemas.gate import Metric, ModelGate, ReleaseCriteria
 from schemas.names import Digest, Name, SiteName, Text
-from schemas.network import NetworkSpec
+from schemas.network import NetworkSpec, SegmentationNetwork
 from schemas.plan_rules import broken_rules
 from schemas.privacy import NoiseMultiplier, SampledGaussian
 from schemas.protection.settings import EvaluationProtection, Open, Protection
@@ -234,6 +234,11 @@ class TrainingPlan(Record):
         """Say whether contract, initial and frozen arrays are named by digest."""
         frozen = self.trainable == "all" or self.initial.frozen is not None
         return frozen and self.contract.pinned is not None and self.initial.arrays is not None
+
+    @property
+    def metric(self) -> Metric:
+        """What its models are judged by."""
+        return "dice" if isinstance(self.network, SegmentationNetwork) else "auroc"
 
     def site(self, name: SiteName) -> PlanSite | None:
         """Return one site's declared constants; None when the plan does not name it."""

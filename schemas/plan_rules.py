@@ -9,10 +9,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from schemas.aggregation import least_quorum
+from schemas.errors import InputRefused
 from schemas.network import GaborFourier, SegmentationNetwork
 from schemas.protection.rules import PROTECTION_RULES
 
 if TYPE_CHECKING:
+    from schemas.contract import DataContract
     from schemas.plan import PlanSite, TrainingPlan
 
 Rule: TypeAlias = Callable[["TrainingPlan"], bool]
@@ -21,6 +23,22 @@ Rule: TypeAlias = Callable[["TrainingPlan"], bool]
 def broken_rules(plan: "TrainingPlan") -> list[str]:
     """Return the reasons why a plan's parts do not go together; none when they do."""
     return [reason for reason, is_broken in RULES.items() if is_broken(plan)]
+
+
+def refuse_unlike(plan: "TrainingPlan", contract: "DataContract") -> None:
+    """Refuse a plan whose network cannot learn what its contract's cohorts hold.
+
+    Raises:
+        InputRefused: it segments, and the contract has no masks.
+    """
+    if plan.metric == "dice" and contract.labels.mask is None:
+        message = (
+            f"plan refused: its network {plan.network.kind} segments, and contract {contract.id} "
+            "has no masks, which are needed"
+        )
+        raise InputRefused(
+            message, next_step="add [labels.mask] to the contract, or name a classifier"
+        )
 
 
 def _is_private(plan: "TrainingPlan") -> bool:
@@ -56,6 +74,21 @@ def _changes_what_features_see(plan: "TrainingPlan") -> bool:
     on_features = isinstance(plan.network, GaborFourier) or plan.trainable == "head"
     augments = getattr(plan.local, "augmentation", None) is not None
     return on_features and (augments or _drops(plan))
+
+
+def _bounds_scores(plan: "TrainingPlan") -> bool:
+    gate, release = plan.gate, plan.release
+    return any(
+        one is not None
+        for one in (
+            gate.min_sensitivity,
+            gate.max_calibration_error,
+            release.min_auroc,
+            release.min_sensitivity,
+            release.min_specificity,
+            release.max_calibration_error,
+        )
+    )
 
 
 def _averages_too_late(plan: "TrainingPlan") -> bool:
@@ -101,8 +134,14 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "dropout draws are not part of the private mechanism": lambda plan: (
             _is_private(plan) and _drops(plan)
         ),
-        "a segmentation network needs masks, which no contract can name": lambda plan: isinstance(
-            plan.network, SegmentationNetwork
+        "a segmentation has no sensitivity, specificity or calibration to bound, and no AUROC": (
+            lambda plan: plan.metric == "dice" and _bounds_scores(plan)
+        ),
+        "evaluation.protection masked sums scores, and a segmentation has none": lambda plan: (
+            plan.metric == "dice" and plan.evaluation.protection == "masked"
+        ),
+        "release.min_dice needs a segmentation network": lambda plan: (
+            plan.metric != "dice" and plan.release.min_dice is not None
         ),
         "trainable head and norm-and-head need a classifier with a trained body": lambda plan: (
             plan.trainable != "all" and isinstance(plan.network, GaborFourier | SegmentationNetwork)

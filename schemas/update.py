@@ -13,6 +13,7 @@ from typing import Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from schemas.base import Record
+from schemas.dice import DiceHistogram
 from schemas.names import Digest, Moment, Name, Note, SiteName
 from schemas.privacy import PrivacyStatement
 
@@ -128,14 +129,15 @@ class Histogram(Record):
 
 
 class Evaluation(Binding):
-    """A site's histogram of scores for one model."""
+    """A site's histogram for one model."""
 
     kind: Literal["evaluation"] = "evaluation"
     site: SiteName
     head: Head
     arrays: Digest
     """The model that was evaluated."""
-    histogram: Histogram
+    histogram: Histogram | DiceHistogram
+    """Of scores, or of Dice coefficients where the plan segments."""
     privacy: PrivacyStatement | None
 
 

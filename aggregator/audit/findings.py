@@ -26,6 +26,7 @@ from schemas.audit.events import ForkSeen, RoundMoved
 from schemas.audit.merkle import Frontier, leaf_hash
 from schemas.audit.notes import TreeHead, claimed_head, verified_head
 from schemas.errors import JournalDamaged
+from schemas.gate import METRIC_NAMES
 from schemas.pages.records import Finding, Standing, Subject
 from schemas.plan import TrainingPlan
 
@@ -157,9 +158,10 @@ def gate(
         for one in judgements
         if one.verdict.outcome != "accepted"
     ]
-    figure = "undefined" if accepted.auroc is None else f"{accepted.auroc:.3f}"
+    metric = METRIC_NAMES[plan.metric]
+    figure = "undefined" if accepted.value is None else f"{accepted.value:.3f}"
     sentence = (
-        f"The model of round {accepted.round} is accepted (stratified AUROC {figure}); "
+        f"The model of round {accepted.round} is accepted (stratified {metric} {figure}); "
         f"of {len(judgements)} candidates {len(judgements) - len(away)} passed."
     )
     if not source.closed:

@@ -56,7 +56,7 @@ def judgements(source: Reading, plan: TrainingPlan) -> tuple[Judgement, ...]:
             undefined=tuple(
                 Undefined(site=one.site, reason=_why_undefined(one, plan))
                 for one in facts.verdict.sites
-                if one.auroc is None
+                if one.value is None
             ),
             figures=figure_rows(facts.verdict, confidence=plan.gate.confidence),
         )
@@ -75,7 +75,7 @@ def accepted_model(source: Reading, plan: TrainingPlan) -> AcceptedModel | None:
         arrays=stored.arrays if stored else wins[-1].candidate,
         manifest=stored.manifest if stored else None,
         round=wins[-1].round,
-        auroc=wins[-1].auroc,
+        value=wins[-1].value,
         initial=source.opened[0][1].initial,
         lineage=_lineage(source, plan, last=wins[-1].round),
     )
@@ -115,7 +115,7 @@ def _row(
         outcome=_outcome(phase, verdict, is_judged=number in plan.evaluation.rounds),
         train=train or Tally(asked=0, replied=0, refused=0, quarantined=0, missing=0),
         evaluation=_tally(events, number, "evaluate", answers=answers),
-        auroc=verdict.auroc if verdict else None,
+        value=verdict.value if verdict else None,
         seconds=_seconds(events),
     )
 
@@ -174,7 +174,7 @@ def _tally(
 
 def _stratified_deviation(sites: Sequence[SiteMetric]) -> float | None:
     """Return the deviation of a mean of independently noised figures; None: one is not known."""
-    figures = [one.deviation for one in sites if one.auroc is not None]
+    figures = [one.deviation for one in sites if one.value is not None]
     known = [one for one in figures if one is not None]
     if not figures or len(known) != len(figures):
         return None
@@ -184,15 +184,21 @@ def _stratified_deviation(sites: Sequence[SiteMetric]) -> float | None:
 def _why_undefined(metric: SiteMetric, plan: TrainingPlan) -> str:
     sigma = plan.evaluation.noise_multiplier
     least = least_class_weight(plan.gate, bins=plan.evaluation.bins, noise_multiplier=sigma)
+    weights = {
+        "negatives": metric.negatives,
+        "positives": metric.positives,
+        "all together": metric.patients,
+    }
     light = [
         f"{name} weigh {weight:.1f}"
-        for name, weight in (("negatives", metric.negatives), ("positives", metric.positives))
-        if weight < least
+        for name, weight in weights.items()
+        if weight is not None and weight < least
     ]
     noised, allowance = ("", "") if sigma is None else ("noised ", ", the noise allowed for")
     if light:
         found = " and ".join(light)
-        needed = f"a figure of its own needs {least:.1f} of each class{allowance}"
+        of = " of each class" if metric.patients is None else ""
+        needed = f"a figure of its own needs {least:.1f}{of}{allowance}"
         return f"{found} {noised}patients; {needed}"
     return "the released histogram gives no figure"
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from aggregator.audit.records import FigureRow, ShownFigure
 from aggregator.gates.figures import interval
-from schemas.gate import Estimate, Figures, SiteMetric, Verdict
+from schemas.gate import METRIC_NAMES, Estimate, Figures, SiteMetric, Verdict
 
 NamedEstimate: TypeAlias = tuple[str, str, Estimate | None]
 """Figure, site and estimate; None: undefined."""
@@ -30,27 +30,33 @@ def figure_rows(verdict: Verdict, *, confidence: float) -> tuple[FigureRow, ...]
     if verdict.outcome != "accepted":
         return ()
     reach = NormalDist().inv_cdf((1 + confidence) / 2)
-    rows = [_row(one.site, _auroc([one]), one.figures, reach) for one in verdict.sites]
-    known = [one for one in verdict.sites if one.auroc is not None]
-    return (*rows, _row(None, _auroc(known), verdict.pooled, reach))
+    rows = [_row(one.site, _metric([one]), one.figures, reach) for one in verdict.sites]
+    known = [one for one in verdict.sites if one.value is not None]
+    return (*rows, _row(None, _metric(known), verdict.pooled, reach))
 
 
 def named_estimates(verdict: Verdict) -> tuple[NamedEstimate, ...]:
     """Return every figure of a verdict by name and site, those of the summed counts last."""
     found: list[NamedEstimate] = [
-        ("AUROC", one.site, _auroc([one]) if one.auroc is not None else None)
+        (
+            METRIC_NAMES[verdict.metric],
+            one.site,
+            _metric([one]) if one.value is not None else None,
+        )
         for one in verdict.sites
     ]
+    if verdict.metric == "dice":
+        return tuple(found)
     for field, name in _NAMES.items():
         found += [(name, one.site, getattr(one.figures, field)) for one in verdict.sites]
         found.append((name, "sum of all", getattr(verdict.pooled, field)))
     return tuple(found)
 
 
-def _row(site: str | None, auroc: Estimate | None, figures: Figures, reach: float) -> FigureRow:
+def _row(site: str | None, metric: Estimate | None, figures: Figures, reach: float) -> FigureRow:
     return FigureRow(
         site=site,
-        auroc=_shown(auroc, reach),
+        value=_shown(metric, reach),
         sensitivity=_shown(figures.sensitivity, reach),
         specificity=_shown(figures.specificity, reach),
         calibration_error=_shown(figures.calibration_error, reach),
@@ -58,12 +64,12 @@ def _row(site: str | None, auroc: Estimate | None, figures: Figures, reach: floa
     )
 
 
-def _auroc(sites: Sequence[SiteMetric]) -> Estimate | None:
-    """Return the mean of the sites' AUROC, with the deviations of independent figures."""
+def _metric(sites: Sequence[SiteMetric]) -> Estimate | None:
+    """Return the mean of the sites' metric, with the deviations of independent figures."""
     found = [
-        (one.auroc, one.deviation, one.sampling_deviation)
+        (one.value, one.deviation, one.sampling_deviation)
         for one in sites
-        if one.auroc is not None
+        if one.value is not None
         and one.deviation is not None
         and one.sampling_deviation is not None
     ]

@@ -1,4 +1,4 @@
-"""The geometry of the plots: judged rounds against AUROC, drawn by the template as inline SVG.
+"""The geometry of the plots: judged rounds against the metric, drawn by the template as inline SVG.
 
 * A figure that is undefined is not drawn: no mark, and the line breaks there.
 * Bars show the noise that the sites added to their histograms, never the sampling of patients.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from aggregator.audit.records import Judgement, Report
-from schemas.gate import Outcome
+from schemas.gate import METRIC_NAMES, Outcome
 from schemas.names import SiteName
 
 _MOST_LABELS = 8
@@ -85,17 +85,17 @@ class _Point:
 
     round: int
     outcome: Outcome
-    auroc: float | None
+    value: float | None
     deviation: float | None
 
 
 def stratified_plot(report: Report) -> Plot | None:
     """Draw the stratified figure; None when no judgement has one."""
     points = [_stratified(one) for one in report.judgements]
-    if all(one.auroc is None for one in points):
+    if all(one.value is None for one in points):
         return None
     frame = _frame(report, width=440, height=250)
-    return _plot(None, points, frame, z=_z(report))
+    return _plot(None, points, frame, report)
 
 
 def site_plots(report: Report) -> tuple[Plot, ...]:
@@ -103,59 +103,60 @@ def site_plots(report: Report) -> tuple[Plot, ...]:
     drawn = []
     for row in report.sites:
         points = [_of_site(one, row.site) for one in report.judgements]
-        if any(one.auroc is not None for one in points):
+        if any(one.value is not None for one in points):
             frame = _frame(report, width=260, height=170)
-            drawn.append(_plot(row.site, points, frame, z=_z(report)))
+            drawn.append(_plot(row.site, points, frame, report))
     return tuple(drawn)
 
 
 def _stratified(one: Judgement) -> _Point:
     verdict = one.verdict
-    return _Point(verdict.round, verdict.outcome, verdict.auroc, one.deviation)
+    return _Point(verdict.round, verdict.outcome, verdict.value, one.deviation)
 
 
 def _of_site(one: Judgement, site: SiteName) -> _Point:
     metric = next((each for each in one.verdict.sites if each.site == site), None)
-    auroc = metric.auroc if metric else None
+    value = metric.value if metric else None
     deviation = metric.deviation if metric else None
-    return _Point(one.verdict.round, one.verdict.outcome, auroc, deviation)
+    return _Point(one.verdict.round, one.verdict.outcome, value, deviation)
 
 
-def _plot(site: SiteName | None, points: Sequence[_Point], frame: Frame, *, z: float) -> Plot:
+def _plot(site: SiteName | None, points: Sequence[_Point], frame: Frame, report: Report) -> Plot:
+    name, z = METRIC_NAMES[report.plan.metric], _z(report)
     told = "; ".join(
-        f"round {one.round} {'undefined' if one.auroc is None else format(one.auroc, '.3f')}, "
+        f"round {one.round} {'undefined' if one.value is None else format(one.value, '.3f')}, "
         f"{one.outcome}"
         for one in points
     )
     return Plot(
         identity=f"site-{site}" if site else "stratified",
         site=site,
-        title=f"{f'AUROC of {site}' if site else 'Stratified AUROC'} by judged round",
+        title=f"{f'{name} of {site}' if site else f'Stratified {name}'} by judged round",
         description=f"{told}.",
         frame=frame,
         x_ticks=_round_ticks([one.round for one in points], frame),
         y_ticks=_figure_ticks(frame),
-        marks=tuple(_mark(one, one.auroc, frame, z=z) for one in points if one.auroc is not None),
+        marks=tuple(_mark(one, one.value, frame, z=z) for one in points if one.value is not None),
         lines=_lines(points, frame),
     )
 
 
-def _mark(point: _Point, auroc: float, frame: Frame, *, z: float) -> Mark:
+def _mark(point: _Point, value: float, frame: Frame, *, z: float) -> Mark:
     bar = None
     if point.deviation:
         reach = z * point.deviation
-        bar = (frame.y(auroc - reach), frame.y(auroc + reach))
-    return Mark(frame.x(point.round), frame.y(auroc), bar, point.outcome)
+        bar = (frame.y(value - reach), frame.y(value + reach))
+    return Mark(frame.x(point.round), frame.y(value), bar, point.outcome)
 
 
 def _lines(points: Sequence[_Point], frame: Frame) -> tuple[str, ...]:
     """Join neighbouring figures; an undefined one breaks the line."""
     stretches: list[list[str]] = [[]]
     for one in points:
-        if one.auroc is None:
+        if one.value is None:
             stretches.append([])
         else:
-            stretches[-1].append(f"{frame.x(one.round)},{frame.y(one.auroc)}")
+            stretches[-1].append(f"{frame.x(one.round)},{frame.y(one.value)}")
     return tuple(" ".join(stretch) for stretch in stretches if len(stretch) > 1)
 
 
@@ -165,9 +166,9 @@ def _frame(report: Report, *, width: int, height: int) -> Frame:
     for one in report.judgements:
         points = [_stratified(one), *(_of_site(one, each.site) for each in one.verdict.sites)]
         for point in points:
-            if point.auroc is not None:
+            if point.value is not None:
                 reach = _z(report) * (point.deviation or 0.0)
-                reaches += [point.auroc - reach, point.auroc + reach]
+                reaches += [point.value - reach, point.value + reach]
     low = max(0, math.floor(min(reaches, default=0.0) * 10)) / 10
     high = min(10, math.ceil(max(reaches, default=1.0) * 10)) / 10
     low = min(low, round(high - 0.2, 1))

@@ -62,6 +62,10 @@ def _without_privacy(rows: tuple[SiteSpend, ...], *, seen: str) -> PrivacySectio
     )
 
 
+def _counted(plan: TrainingPlan) -> str:
+    return "patients' Dice coefficients" if plan.metric == "dice" else "scores by class"
+
+
 def _patient_level(
     plan: TrainingPlan, privacy: PatientPrivacy, rows: tuple[SiteSpend, ...], *, seen: str
 ) -> PrivacySection:
@@ -73,7 +77,7 @@ def _patient_level(
         spends=rows,
         mechanism="Training: DP-SGD. A patient's image gradients are averaged and clipped once to "
         f"L2 norm {privacy.max_norm:g}; Gaussian noise of {privacy.noise_multiplier:g} times that "
-        "bound is added to each step's sum. Evaluation: one histogram of scores by class, in "
+        f"bound is added to each step's sum. Evaluation: one histogram of {_counted(plan)}, in "
         "which a patient weighs 1 in all, with Gaussian noise of standard deviation "
         f"{plan.evaluation.noise_multiplier or 0:g}.",
         train=plan.train_event(),

@@ -110,7 +110,8 @@ class RoundRow(Record):
     train: Tally
     evaluation: Tally | None
     """None: no evaluation was asked for."""
-    auroc: float | None
+    value: float | None
+    """The stratified metric; None: undefined, or not judged."""
     seconds: float
 
 
@@ -135,8 +136,9 @@ class FigureRow(Record):
     """What an accepted model does at one site, or at all. None: undefined."""
 
     site: SiteName | None
-    """None: all sites. AUROC is then the mean over sites, the rest is of their summed counts."""
-    auroc: ShownFigure | None
+    """None: all sites. The metric is then the mean over sites, the rest of their summed counts."""
+    value: ShownFigure | None
+    """AUROC, or Dice of a segmentation, which has no other figure."""
     sensitivity: ShownFigure | None
     specificity: ShownFigure | None
     calibration_error: ShownFigure | None
@@ -148,7 +150,7 @@ class Judgement(Record):
 
     verdict: Verdict
     deviation: float | None
-    """Standard deviation of the stratified AUROC from the noise of the sites' histograms alone."""
+    """Standard deviation of the stratified metric from the noise of the sites' histograms alone."""
     undefined: tuple[Undefined, ...]
     figures: tuple[FigureRow, ...] = ()
     """Empty unless the model was accepted."""
@@ -226,7 +228,8 @@ class AcceptedModel(Record):
     arrays: Digest
     manifest: Digest | None
     round: int
-    auroc: float | None
+    value: float | None
+    """The stratified metric; None: undefined."""
     initial: Digest
     lineage: tuple[LineageRow, ...]
 

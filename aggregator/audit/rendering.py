@@ -10,7 +10,7 @@ from aggregator.audit.operating import NamedEstimate, named_estimates
 from aggregator.audit.plots import Plot, site_plots, stratified_plot
 from aggregator.audit.records import Release, Report, SiteRow
 from aggregator.gates.figures import edge
-from schemas.gate import SiteMetric
+from schemas.gate import METRIC_NAMES, SiteMetric
 from schemas.names import SiteName
 from schemas.pages.environment import environment, grouped, plain
 from schemas.plan import TrainingPlan
@@ -48,6 +48,8 @@ class View:
     """For each judgement, every figure of every site and of their sum."""
     threshold: str
     """The edge of the bins that stands for the gate's threshold."""
+    metric: str
+    """What models are judged by, in words."""
     unreached: tuple[int, ...]
     """Planned judged rounds without a verdict."""
 
@@ -77,6 +79,7 @@ def view_of(report: Report) -> View:
         contract=grouped(report.facts.contract, "contract", besides=_IN_WORDS),
         estimates=tuple(named_estimates(one.verdict) for one in report.judgements),
         threshold=plain(_threshold(report.plan)),
+        metric=METRIC_NAMES[report.plan.metric],
         unreached=tuple(one for one in report.plan.evaluation.rounds if one not in judged),
     )
 
@@ -92,7 +95,7 @@ def _gaps(report: Report, site: SiteName) -> str:
         metric = next((each for each in one.verdict.sites if each.site == site), None)
         if metric is None:
             silent.append(one.verdict.round)
-        elif metric.auroc is None:
+        elif metric.value is None:
             undefined.append(one.verdict.round)
             reason = next(each.reason for each in one.undefined if each.site == site)
     told = [f"undefined at round {plain(undefined)} ({reason})"] if undefined else []

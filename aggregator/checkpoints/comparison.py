@@ -26,7 +26,7 @@ class ArrayDistance(Record):
 
 
 class SiteChange(Record):
-    """One site's AUROC under both models, as it was released; None: undefined or not judged."""
+    """One site's metric under both models, as it was released; None: undefined or not judged."""
 
     site: SiteName
     first: float | None
@@ -88,7 +88,7 @@ def _distance(name: str, values: int, squared: float, own: float) -> ArrayDistan
 
 def _changes(first: Verdict | None, second: Verdict | None) -> tuple[SiteChange, ...]:
     before, after = (
-        {one.site: one.auroc for one in verdict.sites} if verdict else {}
+        {one.site: one.value for one in verdict.sites} if verdict else {}
         for verdict in (first, second)
     )
     return tuple(

@@ -84,22 +84,24 @@ class _Shelf:
 
 @app.command("list")
 def list_checkpoints(home: Home, run: Run = "", json: Json = False) -> None:
-    """Show every stored model: its run, round, status and AUROC.
+    """Show every stored model: its run, round, status and metric.
 
     Example: aggregator checkpoint list --home /srv/federation
     """
     with _shelf(home) as shelf:
         found = shelf.checkpoints(run)
-        aurocs = _aurocs(shelf)
+        metrics = _metrics(shelf)
     if json:
-        say_json({"checkpoints": [_fields(one) | {"auroc": _auroc(one, aurocs)} for one in found]})
+        say_json(
+            {"checkpoints": [_fields(one) | {"value": _metric(one, metrics)} for one in found]}
+        )
         return
     table = Table(title="Checkpoints")
-    for column in ("model", "run", "round", "status", "AUROC", "made"):
+    for column in ("model", "run", "round", "status", "metric", "made"):
         table.add_column(column)
     for one in found:
-        auroc = _auroc(one, aurocs)
-        said = "" if auroc is None else f"{auroc:.3f}"
+        metric = _metric(one, metrics)
+        said = "" if metric is None else f"{metric:.3f}"
         table.add_row(one.arrays[7:23], one.run, str(one.round), one.status, said, one.created)
     Console().print(table)
 
@@ -150,7 +152,7 @@ def compare(
     home: Home,
     json: Json = False,
 ) -> None:
-    """Show how far two models are apart, array by array, and each site's AUROC under both.
+    """Show how far two models are apart, array by array, and each site's metric under both.
 
     Example: aggregator checkpoint compare 3f9a21c0 81bd07aa --home /srv/federation
     """
@@ -176,16 +178,16 @@ def _shelf(root: Home) -> Iterator[_Shelf]:
         yield _Shelf(home, registry, CheckpointStore(home.checkpoints / "objects"))
 
 
-def _aurocs(shelf: _Shelf) -> dict[tuple[str, int, str], float | None]:
+def _metrics(shelf: _Shelf) -> dict[tuple[str, int, str], float | None]:
     return {
-        (facts.run, facts.verdict.round, facts.verdict.candidate): facts.verdict.auroc
+        (facts.run, facts.verdict.round, facts.verdict.candidate): facts.verdict.value
         for facts in read_facts(shelf.home.journal, VerdictGiven)
         if isinstance(facts, VerdictGiven)
     }
 
 
-def _auroc(one: Checkpoint, aurocs: dict[tuple[str, int, str], float | None]) -> float | None:
-    return aurocs.get((one.run, one.round, one.arrays))
+def _metric(one: Checkpoint, metrics: dict[tuple[str, int, str], float | None]) -> float | None:
+    return metrics.get((one.run, one.round, one.arrays))
 
 
 def _fields(one: Checkpoint) -> dict[str, str | int | float | None]:
@@ -213,7 +215,7 @@ def _say(found: Comparison, pair: tuple[Checkpoint, Checkpoint]) -> None:
     console = Console()
     console.print(table)
     if found.sites:
-        sites = Table(title="AUROC as released")
+        sites = Table(title="As released")
         for column in ("site", "first", "second"):
             sites.add_column(column)
         for change in found.sites:

@@ -29,6 +29,9 @@ def for_release(
     if criteria.min_auroc is not None:
         least = criteria.min_auroc
         checks.append(at_least("auroc", mean(figures), least, gate, name="stratified AUROC"))
+    if criteria.min_dice is not None:
+        least = criteria.min_dice
+        checks.append(at_least("dice", mean(figures), least, gate, name="stratified Dice"))
     if criteria.min_sensitivity is not None:
         checks.append(least_sensitivity(metrics, criteria.min_sensitivity, gate))
     if criteria.min_specificity is not None:

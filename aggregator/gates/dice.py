@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.dice import DiceHistogram
-from schemas.gate import Estimate
+from schemas.gate import Estimate, SiteMetric
+from schemas.names import SiteName
 from schemas.update import RESOLUTION_BITS
 
 
@@ -33,6 +34,28 @@ def mean_dice(
         value=value,
         noise=(noise_multiplier or 0.0) * math.sqrt(float(squares.sum())) / total,
         sampling=math.sqrt(spread / total),
+    )
+
+
+def site_dice(
+    site: SiteName,
+    histogram: DiceHistogram,
+    *,
+    noise_multiplier: float | None,
+    min_weight: float,
+) -> SiteMetric:
+    """Return a site's figure; undefined where its patients weigh less than `min_weight`."""
+    _, total = _weights(histogram)
+    found = mean_dice(histogram, noise_multiplier=noise_multiplier, min_weight=min_weight)
+    return SiteMetric(
+        site=site,
+        auroc=None,
+        dice=None if found is None else found.value,
+        deviation=None if found is None else found.noise,
+        sampling_deviation=None if found is None else found.sampling,
+        negatives=None,
+        positives=None,
+        patients=total,
     )
 
 

@@ -99,10 +99,10 @@ def site_metric(
 
 
 def figure(metric: SiteMetric) -> Figure | None:
-    """Return a site's AUROC as a figure; None when it is undefined."""
-    if metric.auroc is None or metric.deviation is None:
+    """Return a site's metric as a figure; None when it is undefined."""
+    if metric.value is None or metric.deviation is None:
         return None
-    return Figure(metric.auroc, metric.deviation)
+    return Figure(metric.value, metric.deviation)
 
 
 def mean(figures: Sequence[Figure]) -> Figure | None:
@@ -115,7 +115,7 @@ def mean(figures: Sequence[Figure]) -> Figure | None:
 
 
 def stratified(metrics: Iterable[SiteMetric]) -> Figure | None:
-    """Average the AUROC over the sites that have one, so that telling sites apart gains nothing."""
+    """Average the metric over the sites that have one, so that telling sites apart buys nothing."""
     return mean([one for one in map(figure, metrics) if one is not None])
 
 

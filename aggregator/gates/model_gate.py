@@ -15,15 +15,28 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from aggregator.gates.bounds import absolute, enough
+from aggregator.gates.dice import site_dice
 from aggregator.gates.figures import figures
 from aggregator.gates.metrics import Figure, figure, mean, pooled, site_metric, stratified
+from aggregator.gates.update_gate import rows_of
 from aggregator.gates.weighing import TOLERANCE, confidence_of, noise_of, undefined, weighed
-from schemas.gate import CheckResult, Figures, ModelGate, Outcome, SiteMetric, Verdict
+from schemas.dice import DiceHistogram
+from schemas.gate import (
+    METRIC_NAMES,
+    CheckResult,
+    Figures,
+    Metric,
+    ModelGate,
+    Outcome,
+    SiteMetric,
+    Verdict,
+)
 from schemas.gate_power import least_class_weight
 from schemas.names import Digest, SiteName
 from schemas.update import Histogram
 
-Histograms: TypeAlias = Mapping[SiteName, Histogram]
+Histograms: TypeAlias = Mapping[SiteName, Histogram | DiceHistogram]
+"""A plan's sites all answer with the one or all with the other."""
 Binding: TypeAlias = tuple[int, Digest, Digest]
 """Round, candidate, accepted: what a verdict is about."""
 
@@ -43,17 +56,23 @@ def judged(
 
     `accepted` are the accepted model's histograms; None while none was ever accepted.
     """
+    metric = _metric({**(accepted or {}), **candidate})
+    name = f"stratified {METRIC_NAMES[metric]}"
     metrics = site_metrics(candidate, gate=gate, noise_multiplier=noise_multiplier)
     whole = stratified(metrics)
     if accepted is None:
         defined = sum(figure(one) is not None for one in metrics)
-        checks: tuple[CheckResult, ...] = (enough(defined, gate.min_sites), _floor(whole, gate))
+        checks: tuple[CheckResult, ...] = (
+            enough(defined, gate.min_sites),
+            _floor(whole, gate, name),
+        )
     else:
         before = site_metrics(accepted, gate=gate, noise_multiplier=noise_multiplier)
         losses = _losses(metrics, before)
-        sites = (_site_loss(site, loss, gate) for site, loss in losses.items())
+        own = METRIC_NAMES[metric]
+        sites = (_site_loss(site, loss, gate, own) for site, loss in losses.items())
         total = mean(list(losses.values()))
-        checks = (enough(len(losses), gate.min_sites), _stratified_loss(total, gate), *sites)
+        checks = (enough(len(losses), gate.min_sites), _stratified_loss(total, gate, name), *sites)
     checks = (*checks, *absolute(metrics, gate))
     outcome, reason = _overall(checks)
     return Verdict(
@@ -62,7 +81,9 @@ def judged(
         accepted=binding[2],
         outcome=outcome,
         reason=reason,
-        auroc=None if whole is None else whole.value,
+        metric=metric,
+        auroc=None if whole is None or metric != "auroc" else whole.value,
+        dice=None if whole is None or metric != "dice" else whole.value,
         sites=metrics,
         pooled=_pooled(candidate, gate=gate, noise_multiplier=noise_multiplier),
         checks=checks,
@@ -77,24 +98,45 @@ def site_metrics(
     It is undefined where a class is not shown to be large enough.
     """
     return tuple(
-        site_metric(
-            site,
-            histograms[site],
-            noise_multiplier=noise_multiplier,
-            min_class_weight=least_class_weight(
-                gate, bins=len(histograms[site].counts[0]), noise_multiplier=noise_multiplier
-            ),
-            threshold=gate.threshold,
-        )
+        _site_metric(site, histograms[site], gate, noise_multiplier=noise_multiplier)
         for site in sorted(histograms)
     )
 
 
+def _site_metric(
+    site: SiteName,
+    histogram: Histogram | DiceHistogram,
+    gate: ModelGate,
+    *,
+    noise_multiplier: float | None,
+) -> SiteMetric:
+    least = least_class_weight(
+        gate, bins=len(rows_of(histogram)[0]), noise_multiplier=noise_multiplier
+    )
+    if isinstance(histogram, DiceHistogram):
+        return site_dice(site, histogram, noise_multiplier=noise_multiplier, min_weight=least)
+    return site_metric(
+        site,
+        histogram,
+        noise_multiplier=noise_multiplier,
+        min_class_weight=least,
+        threshold=gate.threshold,
+    )
+
+
+def _metric(histograms: Histograms) -> Metric:
+    return "dice" if any(isinstance(one, DiceHistogram) for one in histograms.values()) else "auroc"
+
+
 def _pooled(histograms: Histograms, *, gate: ModelGate, noise_multiplier: float | None) -> Figures:
-    """Return the figures of the sum; its noise is that of all sites together."""
-    if not histograms:
+    """Return the figures of the sum; its noise is that of all sites together.
+
+    A segmentation has none.
+    """
+    scored = [one for one in histograms.values() if isinstance(one, Histogram)]
+    if not scored:
         return Figures()
-    whole = pooled(histograms.values())
+    whole = pooled(scored)
     noise = (noise_multiplier or 0.0) * math.sqrt(len(histograms))
     least = least_class_weight(gate, bins=len(whole.counts[0]), noise_multiplier=noise)
     return figures(whole, threshold=gate.threshold, noise_multiplier=noise, min_class_weight=least)
@@ -103,7 +145,7 @@ def _pooled(histograms: Histograms, *, gate: ModelGate, noise_multiplier: float 
 def _losses(
     after: tuple[SiteMetric, ...], before: tuple[SiteMetric, ...]
 ) -> dict[SiteName, Figure]:
-    """Return accepted minus candidate AUROC of the sites that have both.
+    """Return accepted minus candidate metric of the sites that have both.
 
     The noises of the two histograms are independent.
     """
@@ -117,10 +159,10 @@ def _losses(
     return losses
 
 
-def _floor(found: Figure | None, gate: ModelGate) -> CheckResult:
+def _floor(found: Figure | None, gate: ModelGate, name: str) -> CheckResult:
     """Check that the first model reaches the floor."""
     if found is None:
-        return undefined("floor", gate.floor, "stratified AUROC is undefined: no site has a figure")
+        return undefined("floor", gate.floor, f"{name} is undefined: no site has a figure")
     outcome = weighed(gate.floor - found.value, found.deviation, gate)
     said = {
         "accepted": "reaches" if found.value >= gate.floor - TOLERANCE else "is not shown to miss",
@@ -133,12 +175,12 @@ def _floor(found: Figure | None, gate: ModelGate) -> CheckResult:
         found=found.value,
         allowed=gate.floor,
         deviation=found.deviation,
-        reason=f"stratified AUROC {found.value:.3f}{noise_of(found)} {said[outcome]} the floor "
+        reason=f"{name} {found.value:.3f}{noise_of(found)} {said[outcome]} the floor "
         f"{gate.floor:.3f}{confidence_of(found, gate)}",
     )
 
 
-def _stratified_loss(found: Figure | None, gate: ModelGate) -> CheckResult:
+def _stratified_loss(found: Figure | None, gate: ModelGate, name: str) -> CheckResult:
     """Check the mean loss over the sites that have both figures."""
     if found is None:
         reason = "stratified loss is undefined: no site has a figure for both models"
@@ -150,11 +192,11 @@ def _stratified_loss(found: Figure | None, gate: ModelGate) -> CheckResult:
         found=found.value,
         allowed=gate.margin,
         deviation=found.deviation,
-        reason=f"stratified AUROC {_change(found, gate.margin, outcome, gate)}",
+        reason=f"{name} {_change(found, gate.margin, outcome, gate)}",
     )
 
 
-def _site_loss(site: SiteName, found: Figure, gate: ModelGate) -> CheckResult:
+def _site_loss(site: SiteName, found: Figure, gate: ModelGate, name: str) -> CheckResult:
     """Check one site's loss, by itself at the gate's confidence."""
     margin = gate.margin_at(site)
     outcome = weighed(found.value - margin, found.deviation, gate)
@@ -165,7 +207,7 @@ def _site_loss(site: SiteName, found: Figure, gate: ModelGate) -> CheckResult:
         allowed=margin,
         deviation=found.deviation,
         site=site,
-        reason=f"AUROC at {site} {_change(found, margin, outcome, gate)}",
+        reason=f"{name} at {site} {_change(found, margin, outcome, gate)}",
     )
 
 

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from aggregator.aggregation.spool import Vector
+from schemas.dice import DiceHistogram
 from schemas.errors import ArraysRefused
+from schemas.gate import METRIC_NAMES
 from schemas.plan import PatientPrivacy, TrainingPlan
 from schemas.privacy import PrivacyStatement, SampledGaussian
 from schemas.protection.messages import Purpose, SelfCheck
 from schemas.protection.terms import LARGEST_COUNT
-from schemas.update import Binding, Evaluation, Update
+from schemas.update import Binding, Evaluation, Histogram, Update
 from schemas.wire.arrays import flat_values
 from schemas.wire.layout import Layout
 
@@ -100,13 +102,17 @@ def faults_of_evaluation(evaluation: Evaluation, *, plan: TrainingPlan) -> tuple
     faults = list(
         _privacy(evaluation.privacy, plan=plan, event=event, max_norm=1.0, part="validation")
     )
-    negatives, positives = evaluation.histogram.counts
-    if len(negatives) != plan.evaluation.bins:
-        reason = f"evaluation refused: {len(negatives)} bins, the plan has {plan.evaluation.bins}"
+    rows = rows_of(evaluation.histogram)
+    if isinstance(evaluation.histogram, DiceHistogram) != (plan.metric == "dice"):
+        reason = f"evaluation refused: its histogram is not of {METRIC_NAMES[plan.metric]}"
+        faults.append(Fault("kind", reason))
+    if len(rows[0]) != plan.evaluation.bins:
+        reason = f"evaluation refused: {len(rows[0])} bins, the plan has {plan.evaluation.bins}"
         faults.append(Fault("bins", reason))
-    if any(abs(count) > LARGEST_COUNT for count in (*negatives, *positives)):
+    counts = [count for row in rows for count in row]
+    if any(abs(count) > LARGEST_COUNT for count in counts):
         faults.append(Fault("counts", "evaluation refused: a bin holds over a billion patients"))
-    if event is None and any(count < 0 for count in (*negatives, *positives)):
+    if event is None and any(count < 0 for count in counts):
         reason = (
             "evaluation refused: a negative count, only noise may give one and the plan has none"
         )
@@ -137,6 +143,11 @@ def faults_of_sum(mean: Vector, *, allowed: float) -> tuple[Fault, ...]:
     It is within it too; a longer one shows that some site lied.
     """
     return _of_norm(_norm(mean), allowed)
+
+
+def rows_of(histogram: Histogram | DiceHistogram) -> tuple[tuple[int, ...], ...]:
+    """Return the rows of bins of either histogram."""
+    return histogram.counts if isinstance(histogram, Histogram) else (histogram.counts,)
 
 
 def norm_of(body: bytes | memoryview, layout: Layout) -> float:

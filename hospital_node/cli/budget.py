@@ -32,6 +32,7 @@ from schemas.command_line import say_json
 from schemas.contract import DataContract
 from schemas.errors import InputRefused, InvalidRecord
 from schemas.files import write_durably
+from schemas.gate import METRIC_NAMES
 from schemas.gate_power import POWER, notable
 from schemas.manifest import Part
 from schemas.plan import TrainingPlan
@@ -189,8 +190,9 @@ def _print_forecast(plan: TrainingPlan, ahead: Forecast) -> None:
 
 
 def _print_power(plan: TrainingPlan, noticed: GatePower) -> None:
-    """Print the least true losses of AUROC that the gate would notice."""
-    table = Table(title=f"Losses of AUROC that the gate notices {POWER:.0%} of the time")
+    """Print the least true losses of the metric that the gate would notice."""
+    name = METRIC_NAMES[plan.metric]
+    table = Table(title=f"Losses of {name} that the gate notices {POWER:.0%} of the time")
     for column in ("loss", "allowed", "noticed from"):
         table.add_column(column)
     table.add_row("at all sites alike", f"{plan.gate.margin:.3f}", notable(noticed.stratified))

@@ -1,9 +1,7 @@
 """`hospital-node model`: the models that the federation released, and their use here."""
 
-import csv
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 from rich.console import Console
@@ -26,14 +24,10 @@ from hospital_node.node import opened
 from schemas.command_line import say_json
 from schemas.errors import InputRefused
 from schemas.files import write_durably
+from schemas.gate import METRIC_NAMES
 from schemas.release import packed, unpacked
 
-if TYPE_CHECKING:
-    from hospital_node.prediction import Prediction
-
 app = typer.Typer(help="Models that the federation released, and their use at this hospital.")
-
-_COLUMNS = ("file", "sop_instance_uid", "frame", "probability", "outcome", "model")
 
 Model: TypeAlias = Annotated[
     str,
@@ -64,15 +58,15 @@ def list_models(home: Home, json: Json = False) -> None:
         typer.echo("No model was delivered yet.")
         return
     table = Table(title="Released models")
-    for column in ("model", "run", "round", "AUROC", "plan", "in use"):
+    for column in ("model", "run", "round", "metric", "plan", "in use"):
         table.add_column(column)
     for row in rows:
-        auroc = row["auroc"]
+        value = row["value"]
         table.add_row(
             str(row["model"])[7:23],
             str(row["run"]),
             str(row["round"]),
-            f"{auroc:.3f}" if isinstance(auroc, float) else "undefined",
+            f"{row['metric']} {value:.3f}" if isinstance(value, float) else "undefined",
             str(row["plan"]),
             "yes" if row["in_use"] else "",
         )
@@ -115,20 +109,23 @@ def predict(
     model: Model = "",
     json: Json = False,
 ) -> None:
-    """Write a CSV with the probability that the model in use gives every image of a folder.
+    """Write a CSV with what the model in use says of every image of a folder.
 
-    A file that the model's contract would refuse gets its reason instead. The CSV names files and
-    images; it stays here.
+    That is a probability, or of a segmentation how much is marked; the masks are written beside the
+    CSV as PNGs, in a folder of its name that ends in .masks. A file that the model's contract would
+    refuse gets its reason instead. All of it names files and images; it stays here.
 
     Example: hospital-node model predict worklist/ --home /srv/consilium --out worklist.csv
     """
     # torch; nothing else of this command line waits for it
-    from hospital_node.prediction import predictions  # noqa: PLC0415
+    from hospital_node.cli.predicted import refuse_written, write_predictions  # noqa: PLC0415
+    from hospital_node.prediction import PREDICTED, predictions  # noqa: PLC0415
     from hospital_node.pretrained import whole_arrays  # noqa: PLC0415
 
     paths = NodeHome(home)
     _refuse_existing(out)
     chosen = opened_model(paths, named_model(paths, model))
+    refuse_written(out)
     files = folder_files(folder, besides=out)
     columns = (TextColumn("Predicting"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
@@ -138,13 +135,13 @@ def predict(
         def advance(count: int) -> None:
             bar.advance(task, count)
 
-        found = list(predictions(chosen.release, arrays, files, progress=advance))
-    write_durably(out, _as_csv(found, folder, chosen).encode(errors="backslashreplace"), mode=0o600)
-    used = sum(one.probability is not None for one in found)
+        lines = predictions(chosen.release, arrays, files, progress=advance)
+        outcomes = write_predictions(lines, folder, out, model=chosen)
+    used = outcomes[PREDICTED]
     if json:
-        say_json({"model": chosen.digest, "predicted": used, "not_used": len(found) - used})
+        say_json({"model": chosen.digest, "predicted": used, "not_used": outcomes.total() - used})
         return
-    typer.echo(f"{used} images predicted, {len(found) - used} files not used: {out.name}")
+    typer.echo(f"{used} images predicted, {outcomes.total() - used} files not used: {out.name}")
 
 
 @app.command("export")
@@ -188,19 +185,8 @@ def _row(model: Delivered, in_use: str | None) -> dict[str, str | int | float | 
         "model": model.digest,
         "run": release.manifest.run,
         "round": release.manifest.round,
-        "auroc": release.verdict.auroc,
+        "metric": METRIC_NAMES[release.verdict.metric],
+        "value": release.verdict.value,
         "plan": release.plan.name,
         "in_use": model.digest == in_use,
     }
-
-
-def _as_csv(found: "list[Prediction]", folder: Path, model: Delivered) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for one in found:
-        probability = "" if one.probability is None else f"{one.probability:.9f}"
-        name = one.file.relative_to(folder)
-        frame = "" if one.frame is None else one.frame
-        writer.writerow((name, one.instance, frame, probability, one.outcome, model.digest))
-    return text.getvalue()

@@ -102,6 +102,16 @@ class Cohort:
         listed = [row.label for row in self.manifest.rows if row.part == part]
         return np.array(listed, dtype=np.int64)
 
+    def targets(self, part: Part) -> NDArray[np.uint8]:
+        """Return the mask of each row of a part, of 0 and 1.
+
+        Raises:
+            CohortChanged: the contract has no masks.
+        """
+        if self.masks is None:
+            raise _changed("no masks")
+        return np.asarray(self.masks[self.rows(part)])
+
     def patients(self, part: Part) -> NDArray[np.int64]:
         """Return the patient of each row of a part, numbered from 0 in the order of pseudonyms."""
         listed = [row.patient for row in self.manifest.rows if row.part == part]

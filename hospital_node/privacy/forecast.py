@@ -111,6 +111,7 @@ def gate_power(plan: TrainingPlan, contract: DataContract | None) -> GatePower:
         {site: (half, half) for site, half in halves.items()},
         bins=plan.evaluation.bins,
         noise_multiplier=plan.evaluation.noise_multiplier,
+        metric=plan.metric,
     )
     source = "assumed" if declared is None else "by the contract"
     return GatePower(

@@ -12,6 +12,7 @@ import numpy as np
 
 from hospital_node.node import Node
 from hospital_node.protection.room import room_of
+from schemas.dice import DiceHistogram
 from schemas.errors import PeerRefused
 from schemas.plan import TrainingPlan
 from schemas.protection.messages import Purpose
@@ -55,7 +56,7 @@ def kept_delta(node: Node, request: Request, plan: TrainingPlan, delta: bytes) -
     return bound
 
 
-def kept_histogram(node: Node, request: Request, histogram: Histogram) -> float:
+def kept_histogram(node: Node, request: Request, histogram: Histogram | DiceHistogram) -> float:
     """Keep a histogram that may be summed; return the bound that its counts are within.
 
     Raises:

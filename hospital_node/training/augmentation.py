@@ -1,14 +1,27 @@
-"""Random flips, rotation, scale, shift and intensity, from an explicit generator."""
+"""Random flips, rotation, scale, shift and intensity, from an explicit generator.
+
+* A mask moves with its image; each of its pixels takes the value of the nearest old one.
+"""
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hospital_node.training.examples import Examples
 from schemas.plan import Augmentation
 
+_PLANES = 4
+"""Dimensions of labels that are masks: images, 1, height, width."""
 
-def augmented(images: Tensor, recipe: Augmentation, *, generator: torch.Generator) -> Tensor:
-    """Return images [n, channels, height, width], resampled bilinearly; borders continue."""
+
+def augmented(batch: Examples, recipe: Augmentation, *, generator: torch.Generator) -> Examples:
+    """Return images [n, channels, height, width], resampled bilinearly; borders continue.
+
+    Their masks [n, 1, height, width] are moved alike, and nothing lies beyond a mask's border.
+    """
+    images = batch.inputs
     count = len(images)
 
     def uniform(bound: float) -> Tensor:
@@ -25,4 +38,8 @@ def augmented(images: Tensor, recipe: Augmentation, *, generator: torch.Generato
     )
     moved = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
     gain, offset = 1 + uniform(recipe.intensity), uniform(recipe.intensity)
-    return moved * gain.view(-1, 1, 1, 1) + offset.view(-1, 1, 1, 1)
+    changed = moved * gain.view(-1, 1, 1, 1) + offset.view(-1, 1, 1, 1)
+    if batch.labels.dim() != _PLANES:
+        return replace(batch, inputs=changed)
+    masks = functional.grid_sample(batch.labels, grid, mode="nearest", align_corners=False)
+    return replace(batch, inputs=changed, labels=masks)

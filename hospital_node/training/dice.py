@@ -10,8 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hospital_node.privacy.discrete_gaussian import discrete_gaussian
+from hospital_node.training.examples import Examples
 from schemas.dice import DiceHistogram
 from schemas.update import RESOLUTION_BITS
+
+
+def of_patients(
+    scores: NDArray[np.float64], examples: Examples, *, threshold: float
+) -> NDArray[np.float64]:
+    """Return each patient's Dice coefficient, a pixel being marked from a score on."""
+    found = image_dice(scores >= threshold, examples.labels.numpy() > 0)
+    return patient_dice(found, examples.patients.numpy())
 
 
 def image_dice(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -23,6 +23,8 @@ _CHUNK_IMAGES = 64
 def scores(network: Network, examples: Examples, arrays: Arrays) -> NDArray[np.float64]:
     """Return a score in [0, 1] for every image; 0 where a logit is not a number.
 
+    Of a segmentation [n, 1, height, width], a score for every pixel.
+
     Raises:
         ArraysRefused: the arrays do not fit the network.
     """

@@ -17,7 +17,7 @@ class Examples:
     inputs: Tensor
     """[n, *shape], float32."""
     labels: Tensor
-    """[n], float32, 0 or 1."""
+    """[n], float32, 0 or 1; of a segmentation [n, 1, height, width]."""
     patients: Tensor
     """[n], int64, 0 to P-1."""
 
@@ -41,13 +41,20 @@ def examples_of(
     labels: NDArray[np.integer],
     patients: NDArray[np.integer],
 ) -> Examples:
-    """Apply the fixed features to preprocessed images [n, height, width]; once for a cohort."""
+    """Apply the fixed features to preprocessed images [n, height, width]; once for a cohort.
+
+    Labels are classes [n], or masks [n, height, width].
+    """
     images = torch.from_numpy(np.array(pixels, dtype=np.float32))[:, None]
     return Examples(
         inputs=network.features(images),
-        labels=torch.from_numpy(np.array(labels, dtype=np.float32)),
+        labels=_target(torch.from_numpy(np.array(labels, dtype=np.float32))),
         patients=torch.from_numpy(np.array(patients, dtype=np.int64)),
     )
+
+
+def _target(labels: Tensor) -> Tensor:
+    return labels if labels.dim() == 1 else labels[:, None]
 
 
 def image_shares(examples: Examples) -> Tensor:

@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from typing import TypeAlias
@@ -27,7 +27,7 @@ from hospital_node.models.registry import (
 from hospital_node.training.augmentation import augmented
 from hospital_node.training.corrections import Correction, attach
 from hospital_node.training.examples import Examples
-from hospital_node.training.objective import image_losses
+from hospital_node.training.objective import Objective, image_losses, losses_of
 from schemas import plan
 from schemas.errors import CohortRefused
 from schemas.wire.arrays import Arrays
@@ -40,12 +40,13 @@ _GRADIENT_IMAGES = 64
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Where and when in a run this is, and what its algorithm adds to the gradients."""
+    """Where and when in a run this is, its loss, and what its algorithm adds to the gradients."""
 
     round: int
     rounds: int
     site: str = ""
     correction: Correction | None = None
+    objective: Objective = image_losses
 
 
 def trained(
@@ -63,7 +64,7 @@ def trained(
     module = network.module
     load_arrays(module, start)
     if isinstance(work, plan.Gradient):
-        return _descent(module, examples)
+        return _descent(module, examples, pace.objective)
     generator = torch.Generator().manual_seed(_seed(work.seed, pace))
     optimizer = _optimizer(module, work, pace)
     attach(pace.correction, module, optimizer)
@@ -71,7 +72,8 @@ def trained(
     with drawing(module, generator):
         for batch in islice(_batches(examples, work, generator), steps_of(work, len(examples))):
             optimizer.zero_grad()
-            torch.autograd.backward(image_losses(module(batch.inputs), batch.labels).mean())
+            losses = losses_of(pace.objective, module(batch.inputs), batch.labels)
+            torch.autograd.backward(losses.mean())
             optimizer.step()
     module.eval()
     return {name: value - start[name] for name, value in trainable_arrays(module).items()}
@@ -102,7 +104,9 @@ def normalised(
     return {name: factor * value for name, value in delta.items()}
 
 
-def _descent(module: nn.Module, examples: Examples) -> dict[str, NDArray[np.float32]]:
+def _descent(
+    module: nn.Module, examples: Examples, objective: Objective
+) -> dict[str, NDArray[np.float32]]:
     """Return minus the mean gradient over all images, in float64 until the end; nothing is drawn.
 
     McMahan et al. 2017, arXiv:1602.05629, section 2: the g_k of FedSGD.
@@ -112,7 +116,7 @@ def _descent(module: nn.Module, examples: Examples) -> dict[str, NDArray[np.floa
     total = [torch.zeros_like(value, dtype=torch.float64) for value in values]
     for chosen in torch.split(torch.arange(len(examples)), _GRADIENT_IMAGES):
         batch = examples.rows(chosen)
-        loss = image_losses(module(batch.inputs), batch.labels).sum()
+        loss = losses_of(objective, module(batch.inputs), batch.labels).sum()
         for into, part in zip(total, torch.autograd.grad(loss, values), strict=True):
             into.add_(part)
     means = (-(one / len(examples)).float().numpy() for one in total)
@@ -129,8 +133,7 @@ def _batches(
         for chosen in order.tensor_split(count):
             batch = examples.rows(chosen)
             if work.augmentation is not None:
-                inputs = augmented(batch.inputs, work.augmentation, generator=generator)
-                batch = replace(batch, inputs=inputs)
+                batch = augmented(batch, work.augmentation, generator=generator)
             yield batch
 
 

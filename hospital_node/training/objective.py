@@ -11,6 +11,8 @@ from typing import TypeAlias
 from torch import Tensor
 from torch.nn import functional
 
+from schemas.plan import TrainingPlan
+
 Objective: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """A network's outputs [n, ...] and labels [n, ...] to one loss per image, [n]."""
 
@@ -39,3 +41,8 @@ def pixel_losses(logits: Tensor, labels: Tensor) -> Tensor:
         raise ValueError(message)
     each = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     return each.flatten(1).mean(1)
+
+
+def objective_of(plan: TrainingPlan) -> Objective:
+    """Return the loss of a plan's task."""
+    return pixel_losses if plan.metric == "dice" else image_losses

@@ -254,6 +254,7 @@ def _worse(site: str, embedded: EmbeddedFederation, reply: Packet) -> Packet:
     """Let every site report scores that are upside down."""
     key = embedded.nodes[site].key
     evaluation = opened(reply.envelope, Evaluation, key=key.public)
+    assert isinstance(evaluation.histogram, Histogram)
     negatives, positives = evaluation.histogram.counts
     fields = {name: getattr(evaluation, name) for name in Evaluation.model_fields}
     turned = Histogram(counts=(tuple(sorted(negatives)), tuple(sorted(positives, reverse=True))))

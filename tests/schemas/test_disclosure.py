@@ -42,6 +42,7 @@ FIELDS: dict[str, str] = {
     "Update.arrays": "charged: names a delta that was noised",
     "Evaluation.arrays": BINDING,
     "Evaluation.histogram.counts[][]": "charged: noised counts",
+    "Evaluation.histogram.counts[]": "charged: noised counts of patients by Dice",
     "SelfCheck.arrays": BINDING,
     "SelfCheck.bound": PLAN,
     **{f"{kind}.{name}": BINDING for kind in MASKING for name in ("purpose", "model", "attempt")},

@@ -69,3 +69,13 @@ def test_a_drop_of_that_size_is_noticed_eight_times_in_ten() -> None:
         for _ in range(500)
     ]
     assert np.mean(noticed) == pytest.approx(0.8, abs=0.06)
+
+
+def test_dice_is_borne_by_all_patients_and_its_noise_is_the_most_it_can_be() -> None:
+    gate = ModelGate(margin=0.0, site_margin=0.0)
+    sizes = {"A": (2.0, 88.0)}
+    found = power(gate, sizes, bins=10, noise_multiplier=2.0, metric="dice").sites["A"]
+    away = (np.arange(10) + 0.5) / 10 - 1
+    deviation = 2.0 * np.sqrt((away**2).sum()) / 90
+    assert found == pytest.approx((1.645 + 0.842) * 2**0.5 * deviation, rel=1e-3)
+    assert power(gate, sizes, bins=10, noise_multiplier=2.0).sites["A"] is None

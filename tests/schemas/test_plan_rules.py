@@ -6,11 +6,14 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.aggregation import ALGORITHMS, Aggregation, CombinerRule, ServerStep
+from schemas.contract import MaskRules
+from schemas.errors import InputRefused
 from schemas.plan import TrainingPlan
-from schemas.plan_rules import RULES
+from schemas.plan_rules import RULES, refuse_unlike
 from schemas.protection.rules import NEEDED
 from schemas.protection.settings import EVALUATIONS, PROTECTIONS, EvaluationProtection, Protection
 from tests.aggregator.examples import PRIVATE, plan
+from tests.hospital_node.cohort.exports import contract
 
 SGD = {"kind": "sgd", "learning_rate": 0.1}
 HEAVY = {"kind": "sgd", "learning_rate": 0.1, "momentum": 0.9}
@@ -129,6 +132,25 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"aggregation": {"combiner": {"kind": "krum", "dishonest": 1, "keep": 4}}, **SIX_OF_SIX},
         "the quorum is too small for the combiner",
     ),
+    "a segmentation with a bound on sensitivity": (
+        {"network": {"kind": "unet"}, "gate": {"min_sensitivity": 0.8}},
+        "a segmentation has no sensitivity, specificity or calibration to bound, and no AUROC",
+    ),
+    "a segmentation released by AUROC": (
+        {"network": {"kind": "unet"}, "release": {"min_auroc": 0.8}},
+        "a segmentation has no sensitivity, specificity or calibration to bound, and no AUROC",
+    ),
+    "a segmentation whose evaluation is masked": (
+        {
+            "network": {"kind": "unet"},
+            "evaluation": {"rounds": (1,), "protection": "masked"},
+        },
+        "evaluation.protection masked sums scores, and a segmentation has none",
+    ),
+    "a classifier released by Dice": (
+        {"release": {"min_dice": 0.5}},
+        "release.min_dice needs a segmentation network",
+    ),
     "weights that a median would ignore": (
         {
             "aggregation": {"combiner": {"kind": "median"}},
@@ -168,3 +190,17 @@ def _kinds(union: Any) -> set[str]:
 def test_no_reason_stands_twice_and_each_is_a_line() -> None:
     assert len({reason.casefold() for reason in RULES}) == len(RULES)
     assert all("\n" not in reason for reason in RULES)
+
+
+def test_a_segmentation_needs_a_contract_with_masks() -> None:
+    agreed = contract()
+    found = plan(network={"kind": "unet"})
+    with pytest.raises(InputRefused) as refused:
+        refuse_unlike(found, agreed)
+    assert refused.value.message == (
+        "plan refused: its network unet segments, and contract small has no masks, which are needed"
+    )
+    with_masks = agreed.labels.model_copy(update={"mask": MaskRules()})
+    refuse_unlike(found, agreed.model_copy(update={"labels": with_masks}))
+    refuse_unlike(plan(), agreed.model_copy(update={"labels": with_masks}))
+    refuse_unlike(plan(), agreed)

@@ -21,20 +21,20 @@ def test_only_an_accepted_model_has_rows() -> None:
 
 def test_an_undefined_figure_stays_undefined() -> None:
     _, light, _, whole = figure_rows(verdict(2, "accepted", SITES), confidence=0.95)
-    assert (light.auroc, light.specificity) == (None, None)
+    assert (light.value, light.specificity) == (None, None)
     assert light.sensitivity is not None
-    assert whole.auroc is not None
-    assert whole.auroc.value == pytest.approx(0.8)
+    assert whole.value is not None
+    assert whole.value.value == pytest.approx(0.8)
     none = figure_rows(verdict(2, "accepted", (SITES[1],)), confidence=0.95)
-    assert none[-1].auroc is None
+    assert none[-1].value is None
 
 
 def test_intervals_hold_noise_alone_and_with_sampling_and_end_where_the_figure_does() -> None:
     row = figure_rows(verdict(2, "accepted", SITES), confidence=0.95)[0]
-    assert row.auroc is not None
-    assert row.auroc.noise == pytest.approx((0.9 - REACH * 0.031, 0.9 + REACH * 0.031))
+    assert row.value is not None
+    assert row.value.noise == pytest.approx((0.9 - REACH * 0.031, 0.9 + REACH * 0.031))
     both = REACH * (0.031**2 + 0.038**2) ** 0.5
-    assert row.auroc.whole == pytest.approx((0.9 - both, min(1.0, 0.9 + both)))
+    assert row.value.whole == pytest.approx((0.9 - both, min(1.0, 0.9 + both)))
     assert row.sensitivity is not None
     assert row.sensitivity.noise is not None
     assert row.sensitivity.noise[1] == 1.0
@@ -47,9 +47,9 @@ def test_intervals_hold_noise_alone_and_with_sampling_and_end_where_the_figure_d
 
 def test_without_noise_there_is_one_interval() -> None:
     row = figure_rows(verdict(2, "accepted", (metric("leeds", 0.7, 0.0),)), confidence=0.95)[0]
-    assert row.auroc is not None
-    assert row.auroc.noise is None
-    assert row.auroc.whole[0] < 0.7 < row.auroc.whole[1]
+    assert row.value is not None
+    assert row.value.noise is None
+    assert row.value.whole[0] < 0.7 < row.value.whole[1]
 
 
 def test_every_figure_of_every_site_is_named() -> None:

@@ -38,7 +38,7 @@ def test_every_model_is_listed_with_what_became_of_it(
 ) -> None:
     found = listed(capsys, study)
     assert [one["status"] for one in found] == ["initial", "provisional", "accepted"]
-    assert [one["auroc"] is None for one in found] == [True, True, False]
+    assert [one["value"] is None for one in found] == [True, True, False]
     assert [one["parent"] for one in found] == [None, found[0]["model"], found[1]["model"]]
     with study.opened():
         assert "accepted" in said(capsys, study, "list")

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from aggregator.gates.dice import dice_quantile, mean_dice
+from aggregator.gates.model_gate import judged
 from schemas.dice import DiceHistogram
+from schemas.gate import ModelGate
 
 UNIT = 2**20
 PATIENTS = [2.0, 1.0, 4.0, 13.0, 30.0, 50.0]
@@ -57,3 +59,33 @@ def test_noise_and_sampling_widen_a_quantile_and_it_holds_the_true_one() -> None
         assert more is not None
         assert more[0] <= found[0] <= found[1] <= more[1]
     assert held / 400 >= 0.94
+
+
+DIGEST = "sha256:" + "0" * 64
+GOOD, BAD = [0.0, 0.0, 5.0, 45.0], [5.0, 30.0, 10.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "outcome", "reason"),
+    [
+        (None, GOOD, "accepted", "stratified Dice 0.850 reaches the floor 0.500"),
+        (None, BAD, "rejected", "stratified Dice 0.450 misses the floor 0.500"),
+        (GOOD, GOOD, "accepted", "stratified Dice rose by 0.000"),
+        (GOOD, BAD, "rejected", "stratified Dice fell by 0.400, over the margin 0.020"),
+        (BAD, [0.0] * 4, "inconclusive", "0 sites have a figure of their own"),
+    ],
+)
+def test_a_segmentation_s_models_are_held_against_each_other_by_dice(
+    before: list[float] | None, after: list[float], outcome: str, reason: str
+) -> None:
+    verdict = judged(
+        {"A": written(after), "B": written(after)},
+        None if before is None else {"A": written(before), "B": written(before)},
+        gate=ModelGate(),
+        noise_multiplier=None,
+        binding=(1, DIGEST, DIGEST),
+    )
+    assert (verdict.metric, verdict.auroc, verdict.outcome) == ("dice", None, outcome)
+    assert reason in verdict.reason
+    weights = [(one.patients, one.negatives, one.positives) for one in verdict.sites]
+    assert weights == [(sum(after), None, None)] * 2

@@ -9,6 +9,7 @@ from aggregator.gates.update_gate import (
     norm_of,
     weighed,
 )
+from schemas.dice import DiceHistogram
 from schemas.plan import TrainingPlan
 from schemas.privacy import PrivacyStatement, SampledGaussian, Spend
 from schemas.update import Evaluation, Histogram
@@ -162,7 +163,9 @@ def test_every_fault_of_an_update_is_listed() -> None:
     assert [one.check for one in found] == ["privacy", "finite"]
 
 
-def evaluation(found: Histogram, privacy: PrivacyStatement | None = None) -> Evaluation:
+def evaluation(
+    found: Histogram | DiceHistogram, privacy: PrivacyStatement | None = None
+) -> Evaluation:
     return Evaluation(
         federation="study",
         run="run-1",
@@ -188,6 +191,7 @@ def test_an_evaluation_that_fits_its_plan_has_no_fault() -> None:
 EVALUATIONS = {
     "other bins": (histogram([1] * 5, [1] * 5), "bins", "5 bins, the plan has 10"),
     "negative without noise": (histogram([-1] * 10, [1] * 10), "counts", "a negative count"),
+    "of another task": (DiceHistogram(counts=(1,) * 10), "kind", "its histogram is not of AUROC"),
     "a claim of 1e12 patients": (
         histogram([1] * 10, [1e12] + [1] * 9),
         "counts",
@@ -197,7 +201,9 @@ EVALUATIONS = {
 
 
 @pytest.mark.parametrize(("found", "check", "reason"), EVALUATIONS.values(), ids=EVALUATIONS)
-def test_an_evaluation_that_cannot_be_is_refused(found: Histogram, check: str, reason: str) -> None:
+def test_an_evaluation_that_cannot_be_is_refused(
+    found: Histogram | DiceHistogram, check: str, reason: str
+) -> None:
     (fault,) = faults_of_evaluation(evaluation(found), plan=OPEN)
     assert fault.check == check
     assert reason in fault.reason
@@ -207,3 +213,17 @@ def test_an_evaluation_charged_as_training_is_refused() -> None:
     found = evaluation(histogram([1] * 10, [1] * 10), statement(CLOSED))
     (fault,) = faults_of_evaluation(found, plan=CLOSED)
     assert "another event, max_norm, part than the plan" in fault.reason
+
+
+def test_an_evaluation_of_a_segmentation_is_held_to_its_bins_and_counts() -> None:
+    outlining = plan(network={"kind": "unet"})
+    clean = evaluation(DiceHistogram(counts=(0, 2**20) * 5))
+    assert faults_of_evaluation(clean, plan=outlining) == ()
+    faults: dict[str, Histogram | DiceHistogram] = {
+        "kind": histogram([1] * 10, [1] * 10),
+        "bins": DiceHistogram(counts=(1, 1)),
+        "counts": DiceHistogram(counts=(-1,) * 10),
+    }
+    for check, found in faults.items():
+        (fault,) = faults_of_evaluation(evaluation(found), plan=outlining)
+        assert fault.check == check

@@ -58,7 +58,7 @@ def test_the_last_line_of_json_has_the_promised_shape(
     assert all(set(one) == fields for one in found["sites"])
     assert all(0 < one["epsilon"] <= 8.0 and one["delta"] == 1e-4 for one in found["sites"])
     assert all(one["patients"] == 30 for one in found["sites"])
-    fields = {"round", "verdict", "reason", "auroc", "seconds"}
+    fields = {"round", "verdict", "reason", "auroc", "dice", "seconds"}
     assert all(set(one) == fields for one in found["rounds"])
     assert [one["round"] for one in found["rounds"]] == [1, 2]
     assert Path(found["report"]).is_file()

@@ -10,6 +10,7 @@ from PIL import Image as Picture
 from PIL.PngImagePlugin import PngInfo
 
 from hospital_node.cohort.deidentification import pseudonym
+from hospital_node.cohort.ingest import ingest
 from hospital_node.cohort.readings import opened_readings, readings_file
 from hospital_node.cohort.store import Cohort, cohort_folder, open_cohort
 from hospital_node.cohort.withdrawal import withdraw
@@ -19,6 +20,7 @@ from schemas.image_rules import EachFrame
 from schemas.recipe import FixedNormalisation, Preprocessing, StoredBits
 from tests.hospital_node.cohort.exports import (
     KEY,
+    desk,
     image,
     label,
     recipe,
@@ -273,3 +275,22 @@ def test_a_table_names_masks_below_its_own_folder_only(tmp_path: Path) -> None:
         rows[1]["mask"] = place
         with pytest.raises(LabelsRefused, match="1 row with a file in column mask that does not"):
             stored(tmp_path, rows)
+
+
+def test_the_outlines_of_a_real_hospital_lie_in_its_brains(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    text = Path("deployment/demo/brain-mri.contract.toml").read_text()
+    agreed = DataContract.from_toml(text)
+    labels = agreed.labels.model_copy(update={"mask": MaskRules()})
+    agreed = agreed.model_copy(update={"labels": labels})
+    site = shared_data / "brain-mri" / "CS"
+    report = ingest(site / "dicom", site / "labels.csv", agreed, desk=desk(tmp_path / "store"))
+    cohort = open_cohort(tmp_path / "store", agreed.digest)
+    assert report.manifest.not_used == ()
+    assert report.manifest.read == 254 + 95
+    assert cohort.masks is not None
+    shown = [bool(mask.any()) for mask in cohort.masks]
+    assert [row.label == 1 for row in cohort.manifest.rows] == shown
+    inside = cohort.pixels[cohort.masks.astype(bool)]
+    assert float(inside.mean()) > float(cohort.pixels.mean()) + 1.0  # FLAIR shows tumour bright

@@ -3,6 +3,7 @@
 import torch
 
 from hospital_node.training.augmentation import augmented
+from hospital_node.training.examples import Examples
 from schemas.plan import Augmentation
 
 STILL = Augmentation(flip=False, rotation=0.0, scale=0.0, shift=0.0, intensity=0.0)
@@ -10,7 +11,13 @@ IMAGES = torch.randn((32, 1, 12, 16), generator=torch.Generator().manual_seed(0)
 
 
 def apply(recipe: Augmentation, seed: int = 0) -> torch.Tensor:
-    return augmented(IMAGES, recipe, generator=torch.Generator().manual_seed(seed))
+    return moved(IMAGES, recipe, seed)
+
+
+def moved(images: torch.Tensor, recipe: Augmentation, seed: int = 0) -> torch.Tensor:
+    whose = torch.arange(len(images))
+    batch = Examples(images, whose.float(), whose)
+    return augmented(batch, recipe, generator=torch.Generator().manual_seed(seed)).inputs
 
 
 def test_a_recipe_of_nothing_changes_nothing() -> None:
@@ -39,7 +46,20 @@ def test_every_image_is_drawn_anew_and_a_generator_repeats() -> None:
     recipe = Augmentation()
     assert torch.equal(apply(recipe), apply(recipe))
     assert not torch.allclose(apply(recipe), apply(recipe, seed=1))
-    twins = augmented(
-        IMAGES[:1].expand(2, -1, -1, -1), recipe, generator=torch.Generator().manual_seed(0)
-    )
+    twins = moved(IMAGES[:1].expand(2, -1, -1, -1), recipe)
     assert not torch.allclose(twins[0], twins[1])
+
+
+def test_a_mask_moves_with_its_image() -> None:
+    marks = torch.zeros((32, 1, 48, 48))
+    marks[:, :, 12:20, 26:38] = 1.0
+    whose = torch.arange(32)
+    recipe = Augmentation(intensity=0.0)
+    batch = augmented(
+        Examples(marks, marks, whose), recipe, generator=torch.Generator().manual_seed(0)
+    )
+    assert set(batch.labels.flatten().tolist()) == {0.0, 1.0}
+    # The image is its own mask, so both agree but where bilinear pixels are between the two.
+    assert batch.labels[batch.inputs > 0.99].all()
+    assert not batch.labels[batch.inputs < 0.01].any()
+    assert not torch.equal(batch.labels, marks)
