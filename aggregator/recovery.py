@@ -5,10 +5,11 @@
   site that answered before answers with the same bytes.
 """
 
-from aggregator.protection.attempts import sums_of
+from aggregator.gathering import spooled
 from aggregator.protection.summing import mean_of
-from aggregator.rounds import Run, moved, spooled
+from aggregator.rounds import moved
 from aggregator.run_state import RunState
+from aggregator.running import Run
 from schemas.audit.events import RoundMoved
 from schemas.audit.lines import read_facts
 from schemas.errors import CheckpointDamaged, EnvelopeRefused
@@ -43,7 +44,7 @@ def _has_sum(run: Run, state: RunState) -> bool:
     if state.opened is None:
         return True
     try:
-        mean_of(state.opened, sums_of(run.folder, state.round, "train"), run.plan)
+        mean_of(state.opened, run.sums(state, "train"), run.plan)
     except CheckpointDamaged:
         return False
     return True

@@ -14,8 +14,9 @@ from aggregator.exchange import Exchange
 from aggregator.federation import Federation
 from aggregator.recovery import taken_up
 from aggregator.requests import close_request
-from aggregator.rounds import Run, asking, conducted, is_over
+from aggregator.rounds import conducted, is_over
 from aggregator.run_state import AcceptedModel, RunState, ServerArrays, StateFile
+from aggregator.running import Run, asking
 from aggregator.vectors import Vectors
 from schemas.audit.events import Facts, ReleaseDecided, RunClosed, RunOpened
 from schemas.audit.lines import read_facts

@@ -88,9 +88,15 @@ def _run(split: Split, plan: TrainingPlan, place: Path, sites: tuple[str, ...]) 
         homes = [place / site for site in sites]
         embedded = stack.enter_context(opened(place / "aggregator", homes))
         for site, node in embedded.nodes.items():
-            node.warm = split.warm[site]
+            node.warm = dict(split.warm[site])
         name = started(embedded.federation, read_material(place / PLAN))
         state = conduct(embedded.federation, name, Direct(embedded.nodes), lambda _: None)
+        for site, node in embedded.nodes.items():
+            # Only what is named by digest: the rest is of this copy's journal.
+            kept = (
+                one for one in node.warm.items() if one[0].startswith(("examples ", "network "))
+            )
+            split.warm[site].update(kept)
         common = embedded.federation.store.arrays(state.candidate or "")
         auroc, epsilon = {}, {}
         for site, node in embedded.nodes.items():

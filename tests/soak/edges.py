@@ -27,8 +27,9 @@ import dp_accounting.rdp  # noqa: F401 - each fork would import these anew
 import torch._dynamo  # noqa: F401 - as above
 
 from aggregator import recovery, rounds
-from aggregator.rounds import EDGES, Run, is_over
+from aggregator.rounds import EDGES, is_over
 from aggregator.run_state import RunState
+from aggregator.running import Run
 from aggregator.runs import conduct, run_names, stored
 from deployment.embedded.federation import EmbeddedFederation
 from hospital_node.config import NodeHome
