@@ -36,13 +36,14 @@ from schemas.errors import EnvelopeRefused, JournalDamaged
 from schemas.names import SiteName, digest_of
 from schemas.plan import TrainingPlan
 from schemas.protection.messages import (
-    Advert,
-    Agreement,
     AnyRequest,
     Boxes,
+    Ciphertexts,
+    Deal,
     MaskedInput,
     MaskingReply,
     MaskingRequest,
+    Opening,
     SelfCheck,
     Unmasking,
 )
@@ -177,7 +178,7 @@ def attributed(asking: Asking, site: SiteName, reply: Packet, kind: type[A]) -> 
     if found.site != site:
         raise _foreign("it names another site")
     match found:
-        case Update() | Boxes() | MaskedInput() | Unmasking():
+        case Update() | Boxes() | MaskedInput() | Unmasking() | Deal() | Ciphertexts() | Opening():
             if digest_of(reply.body) != found.arrays:
                 raise _foreign("its arrays are not the named ones")
         case Evaluation() | SelfCheck():
@@ -227,10 +228,10 @@ def _received(
         "request": asking.request.request,
         "site": found.site,
         "reply": digest_of(reply.envelope),
-        "arrays": found.arrays if isinstance(found, Update | MaskedInput) else None,
+        "arrays": found.arrays if isinstance(found, Update | MaskedInput | Ciphertexts) else None,
         "size_bytes": len(reply.envelope) + len(reply.body),
     }
-    if isinstance(found, Advert | Boxes | MaskedInput | Agreement | Unmasking):
+    if isinstance(found, MaskingReply):
         return ExchangeReplied.model_validate(named)
     return ReplyReceived.model_validate({**named, "privacy": found.privacy})
 

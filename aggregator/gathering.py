@@ -23,7 +23,7 @@ from schemas.audit.events import Quarantined
 from schemas.checkpoint import Source
 from schemas.errors import CheckpointDamaged
 from schemas.names import Digest, SiteName
-from schemas.protection.settings import Masked
+from schemas.protection.settings import Open
 from schemas.update import Update
 from schemas.wire.envelope import opened
 
@@ -35,7 +35,7 @@ def collected(run: Run, state: RunState) -> RunState:
     body = run.vectors.content(state.server.iterate)
     if state.server.control is not None:
         body += run.vectors.content(state.server.control)
-    if isinstance(run.plan.protection, Masked):
+    if not isinstance(run.plan.protection, Open):
         sums = run.sums(state, "train")
         opened_sum = collect_sum(asking(run, request), sums, body=body)
         return state.model_copy(update={"phase": "collected", "opened": opened_sum})
@@ -52,7 +52,7 @@ def _arrived(run: Run, spool: Spool, site: SiteName) -> Arrived:
 
 def screened(run: Run, state: RunState) -> RunState:
     """Hold the spooled updates against each other; leave out the faulty, or abandon the round."""
-    if isinstance(run.plan.protection, Masked):
+    if not isinstance(run.plan.protection, Open):
         return _screen_sum(run, state)
     norms = {one.site: one.norm for one in state.arrived}
     faults = faults_together(run.spool, norms, run.plan.update_gate)

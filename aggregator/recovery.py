@@ -14,7 +14,7 @@ from schemas.audit.events import RoundMoved
 from schemas.audit.lines import read_facts
 from schemas.errors import CheckpointDamaged, EnvelopeRefused
 from schemas.names import SiteName, digest_of
-from schemas.protection.settings import Masked
+from schemas.protection.settings import Open
 
 
 def taken_up(run: Run, state: RunState) -> RunState:
@@ -22,7 +22,7 @@ def taken_up(run: Run, state: RunState) -> RunState:
     _note_last_edge(run, state)
     if state.phase not in {"opened", "collected", "screened"}:
         return state
-    if isinstance(run.plan.protection, Masked):
+    if not isinstance(run.plan.protection, Open):
         return state if _has_sum(run, state) else _opened_again(run, state)
     spool = run.spool
     whole = {site for site in spool.sites() if _is_whole(run, state, site)}

@@ -20,7 +20,16 @@ from schemas.base import Record
 from schemas.errors import EnvelopeRefused, IntegrityLost, InvalidRecord
 from schemas.files import write_durably
 from schemas.names import Digest, Name, PublicKeys, digest_of
-from schemas.protection.messages import REPLIES, Boxes, MaskedInput, SelfCheck, Unmasking
+from schemas.protection.messages import (
+    REPLIES,
+    Boxes,
+    Ciphertexts,
+    Deal,
+    MaskedInput,
+    Opening,
+    SelfCheck,
+    Unmasking,
+)
 from schemas.update import Evaluation, Refusal, Update
 from schemas.wire.envelope import kind_of, opened
 from schemas.wire.packet import Packet
@@ -114,6 +123,8 @@ def _is_whole(reply: Packet, purpose: Name, key: PublicKeys) -> bool:
         return False
     match found:
         case [Update() | Boxes() | MaskedInput() | Unmasking() as one]:
+            return digest_of(reply.body) == one.arrays
+        case [Deal() | Ciphertexts() | Opening() as one]:
             return digest_of(reply.body) == one.arrays
         case [_]:
             return not reply.body

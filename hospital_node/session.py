@@ -11,8 +11,8 @@
    Ledger and journal are of one state, and privacy is charged to the ledger, on disk, before the
    work touches a patient's image.
 6. The reply is signed, and stored whole, before it leaves; then the charge is final.
-   Under masking the reply says that an update may be summed; the update stays, and only the five
-   exchanges of hospital_node/protection give it to a sum, under masks.
+   Under masking or encryption the reply says that an update may be summed; the update stays, and
+   only the exchanges of hospital_node/protection give it to a sum, under masks or encrypted.
 7. Any no is a signed refusal with a coarse code; its reason stays in this hospital's journal. Work
    that fails, also for a reason that nobody foresaw, is refused for good, and its charge stands.
 
@@ -40,7 +40,7 @@ from hospital_node.policy import approved_plan
 from hospital_node.privacy.consistency import hold_head
 from hospital_node.protection.exchanges import exchanged
 from hospital_node.protection.room import clear
-from hospital_node.protection.self_check import is_masked, kept_delta, kept_histogram
+from hospital_node.protection.self_check import is_summed, kept_delta, kept_histogram
 from hospital_node.refusals import refusal
 from hospital_node.replies import Replies, Slot
 from hospital_node.work import Work, evaluated, prepared, trained
@@ -216,7 +216,8 @@ def _worked(
 ) -> tuple[Packet, Digest | None]:
     """Train or evaluate, and sign what comes of it; name the arrays beside it, if any.
 
-    Under masking what comes of it stays here, and the signed word is that it may be summed.
+    Where only a sum is opened what comes of it stays here; the signed word is that it may be
+    summed.
     """
     bound = {
         **request.model_dump(include={"federation", "run", "plan", "round", "request"}),
@@ -226,14 +227,14 @@ def _worked(
     }
     if isinstance(request, TrainRequest):
         body = trained(work)
-        if is_masked(work.plan, "train"):
+        if is_summed(work.plan, "train"):
             held = kept_delta(node, request, work.plan, body)
             check = SelfCheck(**bound, arrays=request.arrays, bound=held)
             return Packet(signed(check, node.key)), None
         update = Update(**bound, arrays=digest_of(body))
         return Packet(signed(update, node.key), body), update.arrays
     histogram = evaluated(work)
-    if is_masked(work.plan, "evaluate"):
+    if is_summed(work.plan, "evaluate"):
         held = kept_histogram(node, request, histogram)
         check = SelfCheck(**bound, arrays=request.arrays, bound=held)
         return Packet(signed(check, node.key)), None

@@ -53,7 +53,7 @@ def made_of_four(folder: Path, **changes: Any) -> Study:
     shutil.copytree(_south(), folder, dirs_exist_ok=True)
     whole = Study(folder, study.plan, study.aggregator, {one: folder / one for one in FOUR})
     for site in FOUR:
-        approved(whole, site, private=False)
+        approved(whole, site, private="privacy" in changes)
     return whole
 
 

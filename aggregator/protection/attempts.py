@@ -102,7 +102,7 @@ class Sums:
         return read(content, ring)
 
     def _forget(self, attempt: int) -> None:
-        for exchange in EXCHANGES:
+        for exchange in (one for order in EXCHANGES.values() for one in order):
             shutil.rmtree(self.answers(attempt, exchange).folder, ignore_errors=True)
 
     def _request(self, attempt: int, exchange: Exchange) -> Path:

@@ -1,11 +1,11 @@
-"""One exchange of masking with the sites that are left, taken up where a crash left it.
+"""One exchange with the sites that are left, taken up where a crash left it.
 
 * Its request is made once and is on disk before it is sent.
 * A reply that is about other sites, or of another size, than was asked for is left out by name.
 * The next exchange's request freezes who answered this one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -16,23 +16,26 @@ from schemas.errors import EnvelopeRefused
 from schemas.names import SiteName, digest_of
 from schemas.protection.agreement import BOX_BYTES
 from schemas.protection.messages import (
-    EXCHANGES,
-    Advert,
     Agreement,
     Boxes,
+    Ciphertexts,
+    Deal,
     Exchange,
     MaskedInput,
     MaskingReply,
     MaskingRequest,
+    Opening,
+    Settlement,
     Unmasking,
     framed,
+    next_of,
 )
 from schemas.protection.shamir import SHARE_BYTES
 from schemas.protection.terms import Terms
 from schemas.wire.packet import Packet
 
 A = TypeVar("A", bound=Answer)
-R = TypeVar("R", Advert, Boxes, MaskedInput, Agreement, Unmasking)
+R = TypeVar("R", bound=MaskingReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,8 @@ def _request(
 
 def _after(attempt: Attempt, exchange: Exchange) -> tuple[SiteName, ...]:
     """Return whom the next exchange asks; nobody before it was made."""
-    later = EXCHANGES[EXCHANGES.index(exchange) + 1 :]
-    request = attempt.sums.request(attempt.number, later[0]) if later else None
+    later = next_of(exchange)
+    request = None if later is None else attempt.sums.request(attempt.number, later)
     return () if request is None else request.participants
 
 
@@ -134,22 +137,70 @@ def whole(asking: Asking, answers: Answers, kind: type[A]) -> dict[SiteName, A]:
     return found
 
 
+def envelopes(
+    attempt: Attempt, exchange: Exchange, sites: Iterable[SiteName]
+) -> dict[SiteName, bytes]:
+    """Return the signed envelopes that came in an exchange."""
+    answers = attempt.sums.answers(attempt.number, exchange)
+    return {site: answers.envelope(site) for site in sites}
+
+
+class Lost(Exception):
+    """Too few sites are left after an exchange."""
+
+    def __init__(self, exchange: Exchange, left: int, needed: int) -> None:
+        super().__init__(exchange)
+        self.exchange: Exchange = exchange
+        self.left, self.needed = left, needed
+
+
+def hold(needed: int, left: Sized, at: Exchange) -> None:
+    """Hold that enough sites are left after an exchange.
+
+    Raises:
+        Lost: too few are.
+    """
+    if len(left) < needed:
+        raise Lost(at, len(left), needed)
+
+
 def _fits(attempt: Attempt, request: MaskingRequest, found: MaskingReply, packet: Packet) -> bool:
     """Say whether a reply is about the sites that were asked, and of the size that follows."""
-    asked, size = request.participants, len(packet.body)
+    size = len(packet.body)
     match found:
-        case Advert():
-            return size == 0
+        case Deal():
+            is_of_size = (size > 0) == (found.key is not None)
+        case Ciphertexts():
+            is_of_size = size > 0
+        case _:
+            is_of_size = size == _size_of(attempt, request, found)
+    return is_of_size and _is_about_those_asked(attempt, request, found)
+
+
+def _size_of(attempt: Attempt, request: MaskingRequest, found: MaskingReply) -> int:
+    match found:
         case Boxes():
-            return found.sites == asked and size == BOX_BYTES * (len(asked) - 1)
-        case MaskedInput():
-            return found.sites == asked and size == attempt.size * attempt.terms.ring.dtype.itemsize
-        case Agreement():
-            return found.survivors == asked and size == 0
+            return BOX_BYTES * (len(request.participants) - 1)
+        case MaskedInput() | Opening():
+            return attempt.size * attempt.terms.ring.dtype.itemsize
         case Unmasking():
             sharing = attempt.sums.request(attempt.number, "input")
+            return SHARE_BYTES * (0 if sharing is None else len(sharing.participants))
+        case _:
+            return 0
+
+
+def _is_about_those_asked(attempt: Attempt, request: MaskingRequest, found: MaskingReply) -> bool:
+    asked = request.participants
+    match found:
+        case Boxes() | MaskedInput() | Deal():
+            return found.sites == asked
+        case Agreement():
+            return found.survivors == asked
+        case Settlement():
+            return tuple(sorted(found.inputs)) == asked
+        case Unmasking():
             survivors = attempt.sums.request(attempt.number, "agree")
-            if sharing is None or survivors is None:
-                return False
-            count = len(sharing.participants)
-            return found.survivors == survivors.participants and size == SHARE_BYTES * count
+            return survivors is not None and found.survivors == survivors.participants
+        case _:
+            return True

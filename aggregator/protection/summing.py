@@ -1,5 +1,6 @@
 """Opening the sum of what the sites hold, and nothing else: self-checks, then five exchanges.
 
+* Here are those of masking; `settling` has those of encryption.
 * Bonawitz et al. 2017, doi:10.1145/3133956.3133982, figure 4, with the consistency check. A site
   that is silent, refuses or errs in an exchange is in none after it.
 * Who is left is held against the plan after every exchange; below it the attempt is lost, and
@@ -8,8 +9,7 @@
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from aggregator.aggregation.spool import Vector
 from aggregator.asking import Asking, checked, replies
 from aggregator.gates.update_gate import Fault, faults_of_self_check
 from aggregator.protection.attempts import Sums
-from aggregator.protection.exchanging import Attempt, exchanged, whole
+from aggregator.protection.exchanging import Attempt, Lost, envelopes, exchanged, hold, whole
+from aggregator.protection.settling import has_settled, opened_by_sites
 from aggregator.protection.unmasking import Roll, unmask
 from aggregator.run_state import OpenedSum, SiteHistogram
 from schemas.audit.events import SumLost, SumOpened
@@ -30,27 +31,17 @@ from schemas.protection.messages import (
     Agreement,
     Boxes,
     Context,
-    Exchange,
     MaskedInput,
     Purpose,
     SelfCheck,
     Unmasking,
 )
-from schemas.protection.settings import SUM
+from schemas.protection.settings import SUM, Encrypted
 from schemas.protection.shamir import SHARE_BYTES
 from schemas.protection.terms import delta_ring, share_of, terms_of
 from schemas.update import Histogram, TrainRequest
 
 _CHUNK = 2**18
-
-
-class _Lost(Exception):
-    """Too few sites are left after an exchange."""
-
-    def __init__(self, exchange: Exchange, left: int, needed: int) -> None:
-        super().__init__(exchange)
-        self.exchange: Exchange = exchange
-        self.left, self.needed = left, needed
 
 
 def collect_sum(asking: Asking, sums: Sums, *, body: bytes) -> OpenedSum | None:
@@ -73,10 +64,13 @@ def collect_sum(asking: Asking, sums: Sums, *, body: bytes) -> OpenedSum | None:
     size = values if purpose == "train" else 2 * asking.plan.evaluation.bins
     attempt = Attempt(asking, terms, sums, size)
     ready = _self_checked(attempt, body)
+    is_encrypted = purpose == "train" and isinstance(asking.plan.protection, Encrypted)
     try:
-        _hold(terms.least, ready, "advertise")
+        if is_encrypted:
+            return opened_by_sites(attempt, ready)
+        hold(terms.least, ready, "advertise")
         return _opened(attempt, ready)
-    except _Lost as lost:
+    except Lost as lost:
         asking.note(
             SumLost(**attempt.place, exchange=lost.exchange, left=lost.left, needed=lost.needed)
         )
@@ -84,7 +78,8 @@ def collect_sum(asking: Asking, sums: Sums, *, body: bytes) -> OpenedSum | None:
         asking.quarantine(None, Fault("shares", error.message))
         left = len(sums.answers(attempt.number, "unmask").sites())
         asking.note(SumLost(**attempt.place, exchange="unmask", left=left, needed=terms.threshold))
-    sums.lose(attempt.number)
+    if not (is_encrypted and has_settled(attempt)):
+        sums.lose(attempt.number)
     return None
 
 
@@ -120,18 +115,18 @@ def _opened(attempt: Attempt, ready: Sequence[SiteName]) -> OpenedSum:
     """Carry out the five exchanges and take the masks off the sum."""
     terms, sums = attempt.terms, attempt.sums
     adverts = exchanged(attempt, "advertise", ready, Advert)
-    _hold(terms.least, adverts, "advertise")
-    cards = _envelopes(attempt, "advertise", adverts)
+    hold(terms.least, adverts, "advertise")
+    cards = envelopes(attempt, "advertise", adverts)
     boxes = exchanged(attempt, "share", tuple(adverts), Boxes, beside=cards.values())
-    _hold(terms.least, boxes, "share")
+    hold(terms.least, boxes, "share")
     sealed = [sums.answers(attempt.number, "share").body(site) for site in boxes]
     inputs = exchanged(attempt, "input", tuple(boxes), MaskedInput, beside=sealed)
-    _hold(terms.least, inputs, "input")
+    hold(terms.least, inputs, "input")
     agreements = exchanged(attempt, "agree", tuple(inputs), Agreement)
-    _hold(terms.threshold, agreements, "agree")
-    words = _envelopes(attempt, "agree", agreements)
+    hold(terms.threshold, agreements, "agree")
+    words = envelopes(attempt, "agree", agreements)
     told = exchanged(attempt, "unmask", tuple(agreements), Unmasking, beside=words.values())
-    _hold(terms.threshold, told, "unmask")
+    hold(terms.threshold, told, "unmask")
     roll = Roll({site: one.keys for site, one in adverts.items()}, tuple(boxes), tuple(inputs))
     total = _total(attempt, roll, tuple(told))
     digests = {site: one.arrays for site, one in inputs.items()}
@@ -150,6 +145,7 @@ def _opened(attempt: Attempt, ready: Sequence[SiteName]) -> OpenedSum:
             agreements={site: digest_of(one) for site, one in words.items()},
             total=opened.total,
             histogram=opened.histogram,
+            openings={},
         )
     )
     return opened
@@ -176,24 +172,12 @@ def _total(attempt: Attempt, roll: Roll, telling: Sequence[SiteName]) -> Element
     return total
 
 
-def _envelopes(
-    attempt: Attempt, exchange: Exchange, sites: Mapping[SiteName, Any]
-) -> dict[SiteName, bytes]:
-    answers = attempt.sums.answers(attempt.number, exchange)
-    return {site: answers.envelope(site) for site in sites}
-
-
 def _histogram(attempt: Attempt, total: Elements) -> Histogram | None:
     if attempt.terms.context.purpose == "train":
         return None
     counts = decoded_counts(total)
     half = len(counts) // 2
     return Histogram(counts=(tuple(counts[:half]), tuple(counts[half:])))
-
-
-def _hold(needed: int, left: Sequence[SiteName] | Mapping[SiteName, Any], at: Exchange) -> None:
-    if len(left) < needed:
-        raise _Lost(at, len(left), needed)
 
 
 def mean_of(opened: OpenedSum, sums: Sums, plan: TrainingPlan) -> Vector:

@@ -44,6 +44,8 @@ class CipherPart(Record):
     """Secret half of the X25519 key that the attempt's key is sealed to."""
     key: Digest | None = None
     """Of the attempt's key."""
+    own: Digest | None = None
+    """Of this site's own ciphertexts."""
     inputs: dict[SiteName, Digest] = Field(default_factory=dict)
     """By site, the ciphertexts in the one sum that this site agreed to."""
     total: Digest | None = None
@@ -68,20 +70,29 @@ def begun(context: Context, site: SiteName, *, before: CipherPart | None) -> Cip
     return CipherPart(context=context, site=site, secret=secrets.token_bytes(32).hex())
 
 
-def dealt(part: CipherPart, terms: Terms, announced: Mapping[SiteName, Hex32], key: bytes) -> bytes:
-    """Seal the attempt's key to each other site; return the boxes, in name order.
+def hold_announced(part: CipherPart, terms: Terms, announced: Mapping[SiteName, Hex32]) -> None:
+    """Hold the sites that announced themselves against the plan.
 
     Raises:
-        EnvelopeRefused: it is not this site's to deal, too few, an unknown site, this site's own
-        announcement altered, or a key that stands twice.
+        EnvelopeRefused: too few, an unknown site, this site's own announcement altered, or a key
+        that stands twice.
     """
     hold_sites(part, terms, announced, least=terms.least)
-    if dealer_of(announced) != part.site:
-        raise refused("the key is another site's to make")
     if announced[part.site] != part.public:
         raise refused("this site's own announcement was altered")
     if len(set(announced.values())) != len(announced):
         raise refused("a key stands twice among the announcements")
+
+
+def dealt(part: CipherPart, terms: Terms, announced: Mapping[SiteName, Hex32], key: bytes) -> bytes:
+    """Seal the attempt's key to each other site; return the boxes, in name order.
+
+    Raises:
+        EnvelopeRefused: it is not this site's to deal, or the announcements do not hold.
+    """
+    hold_announced(part, terms, announced)
+    if dealer_of(announced) != part.site:
+        raise refused("the key is another site's to make")
     boxes = []
     for other in sorted(announced.keys() - {part.site}):
         cipher = _cipher(part, terms, announced[other], way=(part.site, other))
@@ -95,8 +106,14 @@ def dealer_of(sites: Collection[SiteName]) -> SiteName:
 
 
 def box_for(site: SiteName, sites: Collection[SiteName], boxes: bytes) -> bytes:
-    """Return the box for one of the sites that a key was dealt to; they are of one size."""
+    """Return the box for one of the sites that a key was dealt to; they are of one size.
+
+    Raises:
+        EnvelopeRefused: it was dealt to others.
+    """
     others = sorted(set(sites) - {dealer_of(sites)})
+    if site not in others:
+        raise refused("the key was dealt to other sites")
     size = len(boxes) // len(others)
     place = others.index(site)
     return boxes[size * place : size * (place + 1)]
@@ -144,38 +161,48 @@ def scaled(values: NDArray[np.float32], bound: float, *, share: float) -> NDArra
     return np.multiply(values, share, dtype=np.float64)
 
 
-def agreed(
-    part: CipherPart, terms: Terms, inputs: Mapping[SiteName, Digest], *, own: Digest, total: Digest
-) -> CipherPart:
-    """Agree to the sum of these inputs, once in a round.
+def hold_inputs(part: CipherPart, terms: Terms, inputs: Mapping[SiteName, Digest]) -> None:
+    """Hold the inputs of a sum against the plan, before they are added up.
 
-    Each input is known to be signed by its site for this attempt and under this attempt's key;
-    `own` names this site's own, `total` the sum that it added up.
+    Each is known to be signed by its site for this attempt and under this attempt's key.
 
     Raises:
-        EnvelopeRefused: another sum before, too few, without this site's own, or with an input that
-        stands twice.
+        EnvelopeRefused: too few, an unknown site, this site's own altered, or one that stands
+        twice.
     """
     hold_sites(part, terms, inputs, least=terms.least)
-    if inputs[part.site] != own:
+    if inputs[part.site] != part.own:
         raise refused("this site's own ciphertexts were altered")
     if len(set(inputs.values())) != len(inputs):
         raise refused("the same ciphertexts stand twice among the inputs")
+
+
+def agreed(
+    part: CipherPart, terms: Terms, inputs: Mapping[SiteName, Digest], *, total: Digest
+) -> CipherPart:
+    """Agree to the sum that this site added up of these inputs, once in a round.
+
+    Raises:
+        EnvelopeRefused: another sum before, or the inputs do not hold.
+    """
+    hold_inputs(part, terms, inputs)
     if part.total is not None and (part.inputs, part.total) != (dict(inputs), total):
         raise refused("this site agreed to another sum of this round")
     return part.model_copy(update={"inputs": dict(inputs), "total": total})
 
 
 def hold_agreements(
-    part: CipherPart, terms: Terms, agreements: Mapping[SiteName, Mapping[SiteName, Digest]]
+    part: CipherPart,
+    terms: Terms,
+    agreements: Mapping[SiteName, tuple[Mapping[SiteName, Digest], Digest]],
 ) -> Digest:
-    """Return the digest of the one sum that may be decrypted.
+    """Return the digest of the one sum that may be decrypted: this site's own.
 
-    `agreements` are the inputs that each site has signed to have added up to this site's own sum.
+    `agreements` are the inputs that each site has signed to have added up, and their sum.
 
     Raises:
         EnvelopeRefused: nothing was agreed to, an agreement is of a site that is not in the sum or
-        to other inputs, or they are too few.
+        to another sum, or they are too few.
     """
     if part.context != terms.context:
         raise refused("it is about another attempt")
@@ -183,8 +210,11 @@ def hold_agreements(
         raise refused("this site has agreed to no sum")
     if not agreements.keys() <= part.inputs.keys():
         raise refused("an agreement is of a site that is not in the sum")
-    if any(dict(one) != part.inputs for one in agreements.values()):
-        raise refused("a site has agreed to the sum of other inputs")
+    for site, (inputs, total) in agreements.items():
+        if dict(inputs) != part.inputs:
+            raise refused(f"{site} has agreed to the sum of other inputs")
+        if total != part.total:
+            raise refused(f"{site} has added the same inputs up to another sum")
     if len(agreements) < terms.threshold:
         raise refused(f"{len(agreements)} sites agree to the sum, {terms.threshold} are needed")
     return part.total

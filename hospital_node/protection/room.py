@@ -2,8 +2,8 @@
 
 * One folder for each round and purpose of a run; its files can be read by their owner alone.
 * A part is on disk before an answer made of it leaves, so a restart goes on with the same secrets.
-* After this site unmasked, value and part are erased, before the shares leave. What is stored of
-  its replies keeps every exchange at one answer.
+* After this site unmasked or opened a sum, value and part are erased, before what it gives leaves.
+  What is stored of its replies keeps every exchange at one answer.
 * A later round, or the end of the run, erases the folder.
 """
 
@@ -19,7 +19,7 @@ from schemas.files import sync_folder, write_durably
 from schemas.names import Digest, Name
 from schemas.protection.messages import Purpose
 
-_PRIVATE = 0o600
+PRIVATE = 0o600
 _DIGEST_CHARACTERS = 71
 
 
@@ -41,7 +41,7 @@ class Room:
         for other in self.folder.parent.glob("*"):
             if other != self.folder:
                 shutil.rmtree(other)
-        write_durably(self._value, model.encode() + value, mode=_PRIVATE)
+        write_durably(self._value, model.encode() + value, mode=PRIVATE)
 
     def value(self, model: Digest) -> bytes:
         """Return it.
@@ -75,17 +75,18 @@ class Room:
 
     def keep_part(self, part: Part) -> None:
         """Put the part on disk."""
-        write_durably(self._part, part.canonical(), mode=_PRIVATE)
+        write_durably(self._part, part.canonical(), mode=PRIVATE)
 
     def erase(self) -> None:
-        """Forget value and part, on disk; this site can give nothing more of this round."""
-        for path in (self._value, self._part):
-            path.unlink(missing_ok=True)
+        """Forget all but the replies, on disk; this site can give nothing more of this round."""
+        for path in self.folder.glob("*"):
+            if path.is_file():
+                path.unlink()
         sync_folder(self.folder)
 
-    def has_unmasked(self, run: Name) -> bool:
-        """Say whether a share of this round left, in any attempt."""
-        return self.replies.last_round(run, "unmask") > 0
+    def has_opened(self, run: Name) -> bool:
+        """Say whether what opens a sum of this round left, in any attempt."""
+        return any(self.replies.last_round(run, last) > 0 for last in ("unmask", "open"))
 
     @property
     def _value(self) -> Path:

@@ -24,14 +24,14 @@ from schemas.wire.arrays import declared_layout, flat_values
 _CHUNK = 2**16
 
 
-def is_masked(plan: TrainingPlan, purpose: Purpose) -> bool:
-    """Say whether the plan masks what this purpose makes."""
+def is_summed(plan: TrainingPlan, purpose: Purpose) -> bool:
+    """Say whether what this purpose makes stays here, and is only given to a sum."""
     if purpose == "evaluate":
         return plan.evaluation.protection == "masked"
     match plan.protection:
-        case Open() | Encrypted():
+        case Open():
             return False
-        case Masked():
+        case Masked() | Encrypted():
             return True
         case _:
             assert_never(plan.protection)

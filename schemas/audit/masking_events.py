@@ -67,7 +67,10 @@ class ExchangeReplied(Record):
 
 
 class SumOpened(Record):
-    """The aggregator took the masks off a sum; nothing else of the sites' values was opened."""
+    """A sum was opened, and nothing else of the sites' values.
+
+    Under masking the aggregator took its masks off; under encryption the sites decrypted it.
+    """
 
     kind: Literal["sum-opened"] = "sum-opened"
     run: Name
@@ -77,11 +80,13 @@ class SumOpened(Record):
     advertised: dict[SiteName, Digest]
     """By site, the digest of its signed advert."""
     sharing: tuple[SiteName, ...]
-    """Whose masks were in the survivors' values."""
+    """Whose masks were in the survivors' values, or who was dealt the key."""
     survivors: dict[SiteName, Digest]
-    """By site in the sum, the digest of its masked value."""
+    """By site in the sum, the digest of its value, masked or encrypted."""
     agreements: dict[SiteName, Digest]
     """By site, the digest of its signed agreement to just these survivors."""
+    openings: dict[SiteName, Digest]
+    """By site, the digest of its signed opening; none under masking, where sites open nothing."""
     total: Digest
     """Of the sum's ring elements."""
     histogram: Histogram | None

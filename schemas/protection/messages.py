@@ -1,5 +1,6 @@
-"""The messages of the five exchanges that open only a sum, and the self-check before them.
+"""The messages of the exchanges that open only a sum, and the self-check before them.
 
+* Masking and encryption have five exchanges each, and none in common.
 * A request names an exchange of an attempt; everything but the sites that go on is known already.
 * What travels beside a request are the very envelopes and boxes that the sites sent.
 * Each reply is the payload of an envelope signed by its site, so its signature covers protocol,
@@ -15,16 +16,39 @@ from pydantic import Field
 from schemas.base import Record
 from schemas.names import Digest, Moment, Name, Note, SiteName
 from schemas.privacy import PrivacyStatement
-from schemas.protection.agreement import PublicKeys
+from schemas.protection.agreement import Hex32, PublicKeys
 from schemas.update import Binding, Head, Request
 
 Purpose: TypeAlias = Literal["train", "evaluate"]
 """Whether deltas or histograms are summed."""
 
-Exchange: TypeAlias = Literal["advertise", "share", "input", "agree", "unmask"]
+Exchange: TypeAlias = Literal[
+    "advertise",
+    "share",
+    "input",
+    "agree",
+    "unmask",
+    "announce",
+    "deal",
+    "encrypt",
+    "settle",
+    "open",
+]
 
-EXCHANGES: tuple[Exchange, ...] = ("advertise", "share", "input", "agree", "unmask")
-"""In order. Bonawitz et al. 2017, figure 4: rounds 0 to 4."""
+EXCHANGES: Mapping[str, tuple[Exchange, ...]] = MappingProxyType(
+    {
+        "masked": ("advertise", "share", "input", "agree", "unmask"),
+        "encrypted": ("announce", "deal", "encrypt", "settle", "open"),
+    }
+)
+"""In order, by protection. Masking's are rounds 0 to 4 of Bonawitz et al. 2017, figure 4."""
+
+
+def next_of(exchange: Exchange) -> Exchange | None:
+    """Return which exchange follows one; None after the last."""
+    [order] = [one for one in EXCHANGES.values() if exchange in one]
+    later = order[order.index(exchange) + 1 :]
+    return later[0] if later else None
 
 
 class Context(Record):
@@ -57,9 +81,11 @@ class _Masking(Binding):
 
 
 class MaskingRequest(_Masking):
-    """One exchange; `participants` are the sites that are left, and all of them are asked.
+    """One exchange of masking or encryption; `participants` are the sites left, and all are asked.
 
-    Beside it travel: adverts for `share`, boxes for `input`, agreements for `unmask`.
+    Beside it travel: adverts for `share`, boxes for `input`, agreements for `unmask`; announcements
+    for `deal`, the deal and its boxes for `encrypt`, each site's signed word and its ciphertexts
+    for `settle`, settlements for `open`.
     """
 
     kind: Literal["masking-request"] = "masking-request"
@@ -147,10 +173,87 @@ class Unmasking(_Masking):
     """Of the shares."""
 
 
+class Announcement(_Masking):
+    """Encryption, exchange 0: the X25519 key, made for this attempt, that its key is sealed to."""
+
+    kind: Literal["announcement"] = "announcement"
+    site: SiteName
+    head: Head
+    sealing: Hex32
+
+
+class Deal(_Masking):
+    """Encryption, exchange 1: the first site's key for the attempt, sealed to each other site.
+
+    Beside it travel the boxes, of one size, in the order of these sites, the first one left out.
+    The other sites say which announcements they have seen, and deal nothing.
+    """
+
+    kind: Literal["deal"] = "deal"
+    site: SiteName
+    head: Head
+    sites: tuple[SiteName, ...]
+    """Those that announced themselves, as this site was told."""
+    sealing: Hex32
+    """Public half of the key that the boxes are sealed with."""
+    key: Digest | None
+    """Of the CKKS key; 256 random bits at least stand behind it."""
+    arrays: Digest
+    """Of the boxes."""
+
+
+class Ciphertexts(_Masking):
+    """Encryption, exchange 2: a site's value, encrypted."""
+
+    kind: Literal["ciphertexts"] = "ciphertexts"
+    site: SiteName
+    head: Head
+    key: Digest
+    """Of the CKKS key that it is encrypted under."""
+    arrays: Digest
+    """Of the ciphertexts, framed."""
+
+
+class Settlement(_Masking):
+    """Encryption, exchange 3: the one sum that a site will help to open; it added it up itself."""
+
+    kind: Literal["settlement"] = "settlement"
+    site: SiteName
+    head: Head
+    inputs: dict[SiteName, Digest]
+    """By site, its ciphertexts."""
+    total: Digest
+    """Of the sum's ciphertexts, framed."""
+
+
+class Opening(_Masking):
+    """Encryption, exchange 4: the sum that a site decrypted, rounded to the plan's step."""
+
+    kind: Literal["opening"] = "opening"
+    site: SiteName
+    head: Head
+    total: Digest
+    """Of the sum's ciphertexts, framed."""
+    arrays: Digest
+    """Of the ring's elements, little-endian."""
+
+
 AnyRequest: TypeAlias = Request | MaskingRequest
 """Whatever an aggregator asks of a node in a run."""
 
-MaskingReply: TypeAlias = Advert | Boxes | MaskedInput | Agreement | Unmasking
+MaskingReply: TypeAlias = (
+    Advert
+    | Boxes
+    | MaskedInput
+    | Agreement
+    | Unmasking
+    | Announcement
+    | Deal
+    | Ciphertexts
+    | Settlement
+    | Opening
+)
+"""What answers an exchange, of masking or of encryption."""
 
 REPLIES: Mapping[Exchange, type[MaskingReply]] = MappingProxyType(
     {
@@ -159,6 +262,11 @@ REPLIES: Mapping[Exchange, type[MaskingReply]] = MappingProxyType(
         "input": MaskedInput,
         "agree": Agreement,
         "unmask": Unmasking,
+        "announce": Announcement,
+        "deal": Deal,
+        "encrypt": Ciphertexts,
+        "settle": Settlement,
+        "open": Opening,
     }
 )
 """What answers each exchange."""

@@ -30,9 +30,6 @@ NEEDED: Mapping[str, Sight] = MappingProxyType(
 )
 """What the aggregator must see, by combiner."""
 
-NOT_BUILT: tuple[str, ...] = ("encrypted",)
-"""Protections that a plan can say and that no engine has yet."""
-
 Rule: TypeAlias = Callable[["TrainingPlan"], bool]
 
 
@@ -108,9 +105,6 @@ PROTECTION_RULES: Mapping[str, Rule] = MappingProxyType(
         ),
         "under masked evaluation the name sum is the sum's, and no site can have it": lambda plan: (
             not _shows_each_histogram(plan) and any(one.site == SUM for one in plan.sites)
-        ),
-        "this version has no engine for this protection yet": lambda plan: (
-            plan.protection.kind in NOT_BUILT or plan.evaluation.protection in NOT_BUILT
         ),
     }
 )

@@ -10,7 +10,7 @@ from schemas.names import SiteName
 from schemas.plan import TrainingPlan
 from schemas.protection.fixed_point import Ring, ring_for
 from schemas.protection.messages import Context
-from schemas.protection.settings import LEAST_SURVIVORS, Masked, least_survivors, threshold
+from schemas.protection.settings import LEAST_SURVIVORS, Open, least_survivors, threshold
 from schemas.update import RESOLUTION_BITS
 
 LARGEST_COUNT = 2 ** (RESOLUTION_BITS + 30)
@@ -71,10 +71,10 @@ def terms_of(plan: TrainingPlan, context: Context, *, least: int = LEAST_SURVIVO
 
 
 def delta_ring(plan: TrainingPlan) -> Ring:
-    """Return the ring of a plan's deltas; ValueError where they are not masked."""
+    """Return the ring of a plan's deltas; ValueError where each is open."""
     bound = plan.update_gate.max_norm
-    if not isinstance(plan.protection, Masked) or bound is None:
-        message = "the plan does not mask its updates"
+    if isinstance(plan.protection, Open) or bound is None:
+        message = "the plan opens each update, and no sum"
         raise ValueError(message)
     return ring_for(bound, plan.protection.fraction_bits, sites=len(plan.trainers))
 

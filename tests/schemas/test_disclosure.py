@@ -24,7 +24,8 @@ from schemas.update import Reply
 
 BINDING = "repeats the request"
 MASKING = ("Advert", "Boxes", "MaskedInput", "Agreement", "Unmasking")
-BOUND = ("Update", "Evaluation", "Refusal", "Acknowledgement", "SelfCheck", *MASKING)
+ENCRYPTION = ("Announcement", "Deal", "Ciphertexts", "Settlement", "Opening")
+BOUND = ("Update", "Evaluation", "Refusal", "Acknowledgement", "SelfCheck", *MASKING, *ENCRYPTION)
 HEAD = "counts and hashes public events, which leave as well: see EVENTS"
 PLAN = "a constant of the approved plan"
 SPENT = "a function of constants of the plans that were charged"
@@ -45,7 +46,11 @@ FIELDS: dict[str, str] = {
     "Evaluation.histogram.counts[]": "charged: noised counts of patients by Dice",
     "SelfCheck.arrays": BINDING,
     "SelfCheck.bound": PLAN,
-    **{f"{kind}.{name}": BINDING for kind in MASKING for name in ("purpose", "model", "attempt")},
+    **{
+        f"{kind}.{name}": BINDING
+        for kind in (*MASKING, *ENCRYPTION)
+        for name in ("purpose", "model", "attempt")
+    },
     **{f"Advert.keys.{name}": "a public key, drawn for the attempt" for name in ("cipher", "mask")},
     "Advert.keys.seed": "the digest of 32 random bytes, drawn for the attempt",
     "Boxes.sites[]": BINDING,
@@ -55,6 +60,17 @@ FIELDS: dict[str, str] = {
     "Agreement.survivors[]": BINDING,
     "Unmasking.survivors[]": BINDING,
     "Unmasking.arrays": "hashes shares, each of 521 random bits",
+    "Announcement.sealing": "a public key, drawn for the attempt",
+    "Deal.sites[]": BINDING,
+    "Deal.sealing": "a public key, drawn for the attempt",
+    "Deal.key": "the digest of a key, drawn for the attempt",
+    "Deal.arrays": "hashes a key under ciphers",
+    "Ciphertexts.key": "the digest of a key, drawn for the attempt",
+    "Ciphertexts.arrays": "hashes a value under CKKS",
+    "Settlement.inputs{}": "hashes values under CKKS",
+    "Settlement.total": "hashes a sum under CKKS",
+    "Opening.total": "hashes a sum under CKKS",
+    "Opening.arrays": "charged: names a sum of deltas that were noised",
     "Refusal.code": "coarse; outside the guarantee, and every report says so",
     # What it cost.
     **{
@@ -237,7 +253,7 @@ def test_what_a_node_signs_is_read_off_its_code() -> None:
     assert {kind.__name__ for kind in LEAVING} == {
         *("Acknowledgement", "ConformanceReport", "EnrolmentRequest", "Evaluation", "KeyRotation"),
         "Receipt",
-        *("Refusal", "SealedReply", "SelfCheck", "Shared", "Update", *MASKING),
+        *("Refusal", "SealedReply", "SelfCheck", "Shared", "Update", *MASKING, *ENCRYPTION),
     }
     assert list(signed_kinds("def f(key):\n    return signed(Loss(value=1), key)")) == ["Loss"]
     with pytest.raises(AssertionError, match="what f signs cannot be told"):

@@ -21,6 +21,7 @@ KEY = bytes(range(256)) * 4
 NINE = "09" + "00" * 31
 INPUTS = {site: digest_of(site.encode()) for site in SITES}
 TOTAL, OTHER = digest_of(b"the sum"), digest_of(b"another sum")
+SAME = (INPUTS, TOTAL)
 
 
 @dataclass
@@ -74,6 +75,12 @@ def test_a_box_that_was_altered_moved_or_replayed_does_not_open() -> None:
         encryption.opened_key(part, attempt.terms, dealer=("s00", "00" * 32), box=box)
 
 
+def test_a_key_that_was_dealt_to_others_is_none_for_this_site() -> None:
+    for others in (SITES[1:], SITES[:4]):
+        with pytest.raises(EnvelopeRefused, match="the key was dealt to other sites"):
+            encryption.box_for("s01" if others == SITES[1:] else "s04", others, b"boxes")
+
+
 def test_a_key_that_its_maker_did_not_sign_is_not_held() -> None:
     attempt = begun()
     part = attempt.parts["s01"]
@@ -104,8 +111,8 @@ def test_announcements_are_refused(
 def agreed(
     inputs: Mapping[str, str] = INPUTS, *, total: str = TOTAL, before: CipherPart | None = None
 ) -> CipherPart:
-    part = before or begun().parts["s00"]
-    return encryption.agreed(part, terms(5), inputs, own=INPUTS["s00"], total=total)
+    part = before or begun().parts["s00"].model_copy(update={"own": INPUTS["s00"]})
+    return encryption.agreed(part, terms(5), inputs, total=total)
 
 
 REFUSED: dict[str, tuple[dict[str, str], str]] = {
@@ -152,34 +159,37 @@ def test_an_earlier_attempt_does_not_come_back() -> None:
 
 
 def test_the_sum_is_decrypted_when_enough_sites_added_up_the_same() -> None:
-    assert encryption.hold_agreements(agreed(), terms(5), dict.fromkeys(SITES[:4], INPUTS)) == TOTAL
+    assert encryption.hold_agreements(agreed(), terms(5), dict.fromkeys(SITES[:4], SAME)) == TOTAL
 
 
+Told = dict[str, tuple[dict[str, str], str]]
 FEWER = {one: INPUTS[one] for one in SITES[:4]}
-AGREEMENTS: dict[str, tuple[dict[str, dict[str, str]], str]] = {
+AGREEMENTS: dict[str, tuple[Told, str]] = {
     "none": ({}, "0 sites agree to the sum, 4 are needed"),
-    "too few": (dict.fromkeys(SITES[:3], INPUTS), "3 sites agree to the sum, 4 are needed"),
+    "too few": (dict.fromkeys(SITES[:3], SAME), "3 sites agree to the sum, 4 are needed"),
     "a stranger": (
-        dict.fromkeys((*SITES[:4], "zoe"), INPUTS),
+        dict.fromkeys((*SITES[:4], "zoe"), SAME),
         "an agreement is of a site that is not in the sum",
     ),
     "a split view": (
-        dict.fromkeys(SITES[:4], INPUTS) | {"s03": FEWER},
-        "a site has agreed to the sum of other inputs",
+        dict.fromkeys(SITES[:4], SAME) | {"s03": (FEWER, TOTAL)},
+        "s03 has agreed to the sum of other inputs",
+    ),
+    "another sum of the same": (
+        dict.fromkeys(SITES[:4], SAME) | {"s03": (INPUTS, OTHER)},
+        "s03 has added the same inputs up to another sum",
     ),
 }
 
 
 @pytest.mark.parametrize(("told", "reason"), AGREEMENTS.values(), ids=AGREEMENTS)
-def test_nothing_is_decrypted_without_enough_agreements(
-    told: dict[str, dict[str, str]], reason: str
-) -> None:
+def test_nothing_is_decrypted_without_enough_agreements(told: Told, reason: str) -> None:
     with pytest.raises(EnvelopeRefused, match=reason):
         encryption.hold_agreements(agreed(), terms(5), told)
 
 
 def test_a_part_that_agreed_to_nothing_or_of_another_attempt_decrypts_nothing() -> None:
-    told = dict.fromkeys(SITES, INPUTS)
+    told = dict.fromkeys(SITES, SAME)
     with pytest.raises(EnvelopeRefused, match="this site has agreed to no sum"):
         encryption.hold_agreements(begun().parts["s00"], terms(5), told)
     with pytest.raises(EnvelopeRefused, match="it is about another attempt"):

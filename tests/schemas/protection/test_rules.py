@@ -5,11 +5,9 @@ from typing import Any
 import pytest
 
 from schemas.plan_rules import broken_rules
-from schemas.protection import rules
 from schemas.protection.settings import least_survivors, threshold
 from tests.aggregator.examples import PRIVATE, plan
 
-BUILT = "this version has no engine for this protection yet"
 FOUR = tuple({"site": one, "expected_patients": 10.0} for one in "ABCD")
 BOUND = {"max_norm": 10.0}
 MASKED: dict[str, Any] = {
@@ -101,11 +99,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _as_if_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "NOT_BUILT", ())
-
-
 @pytest.mark.parametrize("changes", HOLDS.values(), ids=HOLDS)
 def test_it_holds(changes: dict[str, Any]) -> None:
     assert broken_rules(plan(**changes)) == []
@@ -116,14 +109,6 @@ def test_it_is_refused_with_the_reason(changes: dict[str, Any], reason: str) -> 
     with pytest.raises(ValueError, match="1 validation error") as refused:
         plan(**changes)
     assert reason in str(refused.value)
-
-
-def test_what_is_not_built_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "NOT_BUILT", ("masked", "encrypted"))
-    for changes in (MASKED, MASKED_SUMS, ENCRYPTED):
-        with pytest.raises(ValueError, match="1 validation error") as refused:
-            plan(**changes)
-        assert BUILT in str(refused.value)
 
 
 def test_the_threshold_allows_a_third_of_the_sites_to_collude() -> None:
