@@ -1,20 +1,33 @@
 """Who could read one site's update or histogram, as the plan says and the log bears out."""
 
+from typing import assert_never
+
 from aggregator.audit.reading import Reading
 from schemas.audit.events import SumLost, SumOpened
 from schemas.plan import TrainingPlan
 from schemas.protection.messages import Purpose
+from schemas.protection.settings import Encrypted, Masked, Open
+
+_ONE_KEY = (
+    " The sites share the key of a round: one site and the aggregator together could have opened "
+    "each update, noise included."
+)
 
 
 def visibility(source: Reading, plan: TrainingPlan) -> str:
     """Say what the aggregator saw of each site."""
-    masks = plan.protection.kind == "masked"
-    updates = (
-        "No single update was ever visible: each left its site under masks, and the aggregator "
-        "opened " + _sums(source, "train")
-        if masks
-        else "Each update is signed by its site and readable by the aggregator (protection: open)."
-    )
+    match plan.protection:
+        case Open():
+            updates = "Each update is signed by its site and readable by the aggregator "
+            updates += "(protection: open)."
+        case Masked():
+            updates = "No single update was ever visible: each left its site under masks, and the "
+            updates += "aggregator opened " + _sums(source, "train")
+        case Encrypted():
+            updates = "The aggregator could open no update: each left its site encrypted, and the "
+            updates += "sites opened " + _sums(source, "train") + _ONE_KEY
+        case _:
+            assert_never(plan.protection)
     histograms = (
         "No single histogram was visible either: " + _sums(source, "evaluate")
         if plan.evaluation.protection == "masked"

@@ -1,11 +1,12 @@
-"""Whether what the log says of masked sums holds: who was in them, who agreed, and nothing else.
+"""Whether what the log says of opened sums holds: who was in them, who agreed, and nothing else.
 
 * A sum has enough survivors, and enough of them agreed, each in its own log, to just this set.
-* What the aggregator names is what the sites say they sent: adverts, masked values, agreements.
-* A site unmasked one sum of a round, and no update or histogram of its own left it.
-* A model of a masked round is made of the very values in its sum.
-* The sum itself stands on the aggregator's word: to compute it again would take the secrets that
-  masking keeps.
+* What the aggregator names is what the sites say they sent: adverts, values under masks or
+  encryption, agreements, openings.
+* A site helped to open one sum of a round, and no update or histogram of its own left it.
+* A model of such a round is made of the very values in its sum.
+* A masked sum itself stands on the aggregator's word: to compute it again would take the secrets
+  that masking keeps. An encrypted one stands on the signed openings of the sites, which are equal.
 """
 
 from collections.abc import Iterator
@@ -20,8 +21,10 @@ from schemas.audit.events import (
     SumOpened,
 )
 from schemas.audit.verification.findings import Findings
+from schemas.protection.messages import EXCHANGES, Exchange
 from schemas.protection.settings import least_survivors, threshold
 
+_LAST = ("unmask", "open")
 _EXCHANGED = "The sum is not of what the sites gave, or not all that it is of was told."
 
 
@@ -33,7 +36,7 @@ def hold_sums(story: Story, findings: Findings) -> None:
                 told = f"the {opened.purpose} sum of round {opened.round}: {found}"
                 findings.fault(story.own, index, told, _EXCHANGED)
     _hold_once(story, findings)
-    if story.plan.protection.kind == "masked":
+    if story.plan.protection.kind != "open":
         _hold_hidden(story, findings)
         _hold_models(story, findings)
 
@@ -48,6 +51,8 @@ def _sets(story: Story, opened: SumOpened) -> Iterator[str]:
         yield f"{len(survivors)} sites are in it, {least_survivors(count)} are needed"
     if len(opened.agreements) < threshold(count) or not set(opened.agreements) <= survivors:
         yield f"{len(opened.agreements)} sites agreed, {threshold(count)} of those in it are needed"
+    if _kind(story, opened) == "encrypted" and len(opened.openings) < threshold(count):
+        yield f"{len(opened.openings)} sites opened it, {threshold(count)} are needed"
 
 
 def _replies(story: Story, opened: SumOpened) -> Iterator[str]:
@@ -57,21 +62,23 @@ def _replies(story: Story, opened: SumOpened) -> Iterator[str]:
         for _, facts in story.stated(story.own, ExchangeReplied)
         if facts.run == story.run
     }
+    first, _, value, agree, last = _order(story, opened)
     for exchange, named in (
-        ("advertise", opened.advertised),
-        ("input", opened.survivors),
-        ("agree", opened.agreements),
+        (first, opened.advertised),
+        (value, opened.survivors),
+        (agree, opened.agreements),
+        (last, opened.openings),
     ):
         for site, digest in named.items():
             facts = received.get((_request(opened, exchange), site))
-            known = None if facts is None else (facts.reply, facts.arrays)[exchange == "input"]
+            known = None if facts is None else (facts.reply, facts.arrays)[exchange == value]
             if known != digest:
                 yield f"what it names of {site} in the exchange {exchange} was not received"
 
 
 def _agreed(story: Story, opened: SumOpened) -> Iterator[str]:
     """Yield the agreements that the sites' own logs do not bear out."""
-    request = _request(opened, "agree")
+    request = _request(opened, _order(story, opened)[3])
     for site, digest in opened.agreements.items():
         origin = story.sites().get(site, "")
         told = [
@@ -90,13 +97,13 @@ def _hold_once(story: Story, findings: Findings) -> None:
         asked = {
             one.request: (one.run, one.round, one.purpose)
             for _, one in story.stated(origin, ExchangeReceived)
-            if one.exchange == "unmask"
+            if one.exchange in _LAST
         }
         first: dict[tuple[str, int, str], str] = {}
         for index, one in story.stated(origin, ExchangeAnswered):
             place = asked.get(one.request)
             if place is not None and first.setdefault(place, one.request) != one.request:
-                found = f"a second unmasking of round {one.round} left this site"
+                found = f"a second opening of round {one.round} left this site"
                 findings.fault(origin, index, found, "Two sums of the same values were opened.")
 
 
@@ -105,8 +112,8 @@ def _hold_hidden(story: Story, findings: Findings) -> None:
     for origin in story.sites().values():
         for index, one in story.stated(origin, ReplySent):
             if one.run == story.run and one.arrays is not None:
-                found = f"an update of round {one.round} left this site without a mask"
-                findings.fault(origin, index, found, "The plan masks updates.")
+                found = f"an update of round {one.round} left this site in the open"
+                findings.fault(origin, index, found, "The plan opens nothing but sums.")
 
 
 def _hold_models(story: Story, findings: Findings) -> None:
@@ -123,6 +130,16 @@ def _hold_models(story: Story, findings: Findings) -> None:
         if made_of not in sums.get(facts.round, []):
             found = f"the model of round {facts.round} is not made of a sum that was opened"
             findings.fault(story.own, index, found, _EXCHANGED)
+
+
+def _kind(story: Story, opened: SumOpened) -> str:
+    trains = opened.purpose == "train"
+    return story.plan.protection.kind if trains else story.plan.evaluation.protection
+
+
+def _order(story: Story, opened: SumOpened) -> tuple[Exchange, ...]:
+    """Return the five exchanges in which a sum was opened."""
+    return EXCHANGES.get(_kind(story, opened), EXCHANGES["masked"])
 
 
 def _request(opened: SumOpened, exchange: str) -> str:

@@ -85,7 +85,8 @@ def exchanged(node: Node, request: MaskingRequest, packet: Packet) -> Packet:
 def _terms(plan: TrainingPlan, request: MaskingRequest, *, least: int) -> Terms:
     protection = plan.protection.kind if request.purpose == "train" else plan.evaluation.protection
     if request.exchange not in EXCHANGES.get(protection, ()):
-        message = f"sum refused: the plan does not {request.exchange} what is asked for"
+        verb = "mask" if request.exchange in EXCHANGES["masked"] else "encrypt"
+        message = f"sum refused: the plan does not {verb} what is asked for"
         raise EnvelopeRefused(message, next_step="ask the aggregator which plan it runs")
     return terms_of(plan, request.context, least=least)
 

@@ -3,9 +3,6 @@
 It signs whatever requests it likes and hands on what it likes. Each test asks a real node.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +10,7 @@ import pytest
 
 from aggregator.federation import opened as opened_federation
 from aggregator.runs import conduct
-from deployment.embedded.federation import EmbeddedFederation
-from hospital_node.node import Node
-from hospital_node.node import opened as opened_node
-from schemas.audit.events import Facts, Refused
+from schemas.audit.events import Facts
 from schemas.errors import QuorumLost
 from schemas.names import SiteName, digest_of
 from schemas.protection.agreement import PublicKeys
@@ -25,96 +19,18 @@ from schemas.protection.messages import (
     Agreement,
     Exchange,
     MaskedInput,
-    MaskingRequest,
     Unmasking,
     framed,
     unframed,
 )
 from schemas.protection.shamir import SHARE_BYTES
-from schemas.update import Refusal
 from schemas.wire.envelope import kind_of, opened, signed
-from schemas.wire.packet import Packet
-from tests.masked import FOUR, MASKED, begun, made_of_four, request_in
-from tests.study import Direct, witnessed
+from tests.masked import FOUR, MASKED, begun, made_of_four
+from tests.study import Direct
+from tests.tapped import Attacked, Restarting, round_before
 
 THREE = ("east", "north", "west")
 STRANGE = PublicKeys(cipher="09" + "00" * 31, mask="07" + "00" * 31, seed="00" * 32)
-
-
-class CaughtError(BaseException):
-    """Ends the aggregator's round where the attack begins."""
-
-
-@dataclass
-class Tapping:
-    """An exchange that keeps what crossed, and stops before one of the exchanges of masking."""
-
-    nodes: dict[SiteName, Node]
-    before: Exchange
-    packets: dict[str, Packet] = field(default_factory=dict)
-    answers: dict[str, dict[SiteName, Packet]] = field(default_factory=dict)
-
-    def __call__(
-        self, packet: Packet, sites: Sequence[SiteName], *, deadline_s: float
-    ) -> Iterator[tuple[SiteName, Packet | None]]:
-        request = request_in(packet)
-        name = "work" if request is None else request.exchange
-        self.packets[name] = packet
-        if name == self.before:
-            raise CaughtError
-        for site, reply in Direct(self.nodes)(packet, sites, deadline_s=deadline_s):
-            assert reply is not None
-            self.answers.setdefault(name, {})[site] = reply
-            yield site, reply
-
-
-@dataclass(frozen=True)
-class Attacked:
-    """A masked round that has come to just before an exchange, and the aggregator's key."""
-
-    embedded: EmbeddedFederation
-    tapped: Tapping
-
-    @property
-    def packet(self) -> Packet:
-        """What the honest aggregator was about to send."""
-        return self.tapped.packets[self.tapped.before]
-
-    def request(self, **changes: Any) -> MaskingRequest:
-        request = request_in(self.packet)
-        assert request is not None
-        return request.model_copy(update=changes)
-
-    def asked(self, site: SiteName = "east", body: bytes | None = None, **changes: Any) -> Packet:
-        """Ask one site for something else than the honest aggregator would."""
-        content = self.packet.body if body is None else body
-        request = self.request(arrays=digest_of(content), **changes)
-        envelope = signed(request, self.embedded.federation.key)
-        return self.answered(site, replace(self.packet, envelope=envelope, body=content))
-
-    def answered(self, site: SiteName, packet: Packet) -> Packet:
-        return witnessed(self.embedded, self.embedded.nodes[site], packet)
-
-    def refused(self, reason: str, site: SiteName = "east", **asked: Any) -> None:
-        """Hold that a site refuses, for this reason in its own journal, and gives nothing."""
-        reply = self.asked(site, **asked)
-        assert kind_of(reply.envelope) == Refusal.__name__
-        assert reply.body == b""
-        node = self.embedded.nodes[site]
-        event = [one for one in node.journal.events() if isinstance(one.facts, Refused)][-1]
-        assert event.private is not None
-        private = node.home.journal / "private" / event.private.removeprefix("sha256:")
-        assert reason in private.read_text(encoding="utf-8", errors="replace")
-
-
-@contextmanager
-def round_before(folder: Path, exchange: Exchange) -> Iterator[Attacked]:
-    """Bring a masked round of four hospitals to just before an exchange."""
-    with begun(made_of_four(folder, **MASKED)) as (embedded, name):
-        tapped = Tapping(embedded.nodes, exchange)
-        with pytest.raises(CaughtError):
-            conduct(embedded.federation, name, tapped, lambda _: None)
-        yield Attacked(embedded, tapped)
 
 
 def as_signed(attacked: Attacked, of: SiteName, exchange: Exchange, **changes: Any) -> bytes:
@@ -274,7 +190,7 @@ def test_what_leaves_a_node_before_the_sum_tells_nothing_of_its_update(tmp_path:
 
 
 def test_an_update_over_the_plans_bound_is_refused_before_any_exchange(tmp_path: Path) -> None:
-    seen: list[Facts] = []
+    seen = list[Facts]()
     study = made_of_four(tmp_path, **(MASKED | {"update_gate": {"max_norm": 1e-6}}))
     with begun(study) as (embedded, name):
         with pytest.raises(QuorumLost, match="0 usable updates came"):
@@ -282,20 +198,6 @@ def test_an_update_over_the_plans_bound_is_refused_before_any_exchange(tmp_path:
         assert not list(embedded.nodes["east"].home.masking.rglob("value"))
     kinds = [one.kind for one in seen]
     assert (kinds.count("refusal-received"), kinds.count("exchange-asked")) == (4, 0)
-
-
-@dataclass
-class Restarting:
-    """An exchange before which every node stops and starts again."""
-
-    homes: dict[SiteName, Path]
-
-    def __call__(
-        self, packet: Packet, sites: Sequence[SiteName], *, deadline_s: float
-    ) -> Iterator[tuple[SiteName, Packet | None]]:
-        for site in sites:
-            with opened_node(self.homes[site]) as node:
-                yield from Direct({site: node})(packet, [site], deadline_s=deadline_s)
 
 
 def test_nodes_that_restart_between_all_exchanges_give_the_same_sum(tmp_path: Path) -> None:
