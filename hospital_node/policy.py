@@ -10,12 +10,13 @@ import tomlkit
 from pydantic import Field
 
 from hospital_node.config import NodeHome
+from hospital_node.protection import apart
 from schemas.base import Record
 from schemas.errors import HomeRefused, InputRefused, PlanNotApproved, PrivacyRequired
 from schemas.files import write_durably
 from schemas.names import Digest, Moment, SiteName, Text
 from schemas.plan import NoPrivacy, PatientPrivacy, TrainingPlan
-from schemas.protection.settings import LEAST_SURVIVORS
+from schemas.protection.settings import LEAST_SURVIVORS, Encrypted
 
 DEFAULT_POLICY = """# What this hospital allows. Change it with: hospital-node policy --help
 
@@ -77,6 +78,7 @@ def approve(home: NodeHome, plan: TrainingPlan, approval: Approval) -> None:
     Raises:
         InputRefused: the plan is not pinned.
         PrivacyRequired: no privacy, and the approval does not say so.
+        FederationError: it encrypts, and what that takes is not installed here.
     """
     refuse_unsuitable(plan, load_policy(home).limit, without_privacy=approval.without_privacy)
     content = plan.canonical()
@@ -105,7 +107,10 @@ def refuse_unsuitable(plan: TrainingPlan, limit: Limit, *, without_privacy: bool
     Raises:
         InputRefused: not pinned, or another delta than the policy's.
         PrivacyRequired: no privacy, and that was not said.
+        FederationError: it encrypts, and what that takes is not installed here.
     """
+    if isinstance(plan.protection, Encrypted):
+        apart.hold_installed()
     if not plan.is_pinned:
         message = "plan refused: its contract and initial arrays are not named by digest"
         raise InputRefused(

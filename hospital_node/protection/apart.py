@@ -26,7 +26,7 @@ from hospital_node.protection.crossing import write
 from schemas.errors import ArraysRefused, FederationError
 from schemas.names import SiteName
 
-__all__ = ["decrypted", "dismiss", "encrypted", "idle", "new_key", "summed"]
+__all__ = ["decrypted", "dismiss", "encrypted", "hold_installed", "idle", "new_key", "summed"]
 
 _FIXED_S = 120.0
 _PER_MEGABYTE_S = 1.0
@@ -87,6 +87,17 @@ def decrypted(key: bytes, total: Sequence[bytes], size: int) -> NDArray[np.float
     return np.frombuffer(content, dtype=np.float64)
 
 
+def hold_installed() -> None:
+    """Hold that what computes on ciphertexts is installed here; it is not loaded.
+
+    Raises:
+        FederationError: it is not.
+    """
+    if importlib.util.find_spec("tenseal") is None:
+        message = "encryption refused: TenSEAL is not installed at this node"
+        raise FederationError(message, next_step="pip install 'consilium[node,encryption]'")
+
+
 class _Malformed(Exception):
     """What was handed in is malformed; `place` is that of the column."""
 
@@ -128,9 +139,7 @@ def _heard(answers: IO[bytes]) -> Iterator[bytes]:
 @contextmanager
 def _hired() -> Iterator[subprocess.Popen[bytes]]:
     """Lend an idle process, or a new one; one that did not finish its task in order is ended."""
-    if importlib.util.find_spec("tenseal") is None:
-        message = "encryption refused: TenSEAL is not installed at this node"
-        raise FederationError(message, next_step="pip install 'consilium[node,encryption]'")
+    hold_installed()
     process = _idle() or _started()
     is_whole = False
     try:

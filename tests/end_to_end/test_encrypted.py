@@ -87,3 +87,9 @@ def test_an_aggregator_that_is_killed_in_any_exchange_goes_on(
     (opened,) = summed(seen)
     assert (opened.attempt, tuple(sorted(opened.survivors))) == (1, FOUR)
     assert {one.site: one.update for one in state.sources} == opened.survivors
+
+
+def test_nodes_that_work_at_the_same_time_over_flowers_apps_open_the_sum(tmp_path: Path) -> None:
+    state = made_of_four(tmp_path, **ENCRYPTED).conducted()
+    assert state.opened is None or tuple(state.opened.inputs) == FOUR
+    assert tuple(one.site for one in state.sources) == FOUR

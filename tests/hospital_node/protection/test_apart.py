@@ -159,6 +159,17 @@ def test_the_node_itself_never_loads_what_computes_on_ciphertexts() -> None:
     assert subprocess.run(call, check=False).returncode == 0  # noqa: S603 - our own
 
 
+def test_a_node_without_the_library_says_which_extra_it_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    apart.hold_installed()
+    monkeypatch.setitem(sys.modules, "tenseal", None)
+    for refused in (apart.hold_installed, apart.new_key):
+        with pytest.raises(FederationError, match="TenSEAL is not installed") as found:
+            refused()
+        assert found.value.next_step == "pip install 'consilium[node,encryption]'"
+
+
 def test_the_benchmark_opens_the_sum_that_it_measures() -> None:
     figures = _encryption.measured(ckks.SLOTS, repeats=1)
     assert figures.keys() == {"encryption_s", "encryption_vs_tenseal", "longest_block_s"}
