@@ -19,6 +19,7 @@ from schemas.audit.events import Facts, SumLost, SumOpened
 from schemas.errors import EnvelopeRefused, QuorumLost
 from schemas.names import SiteName, digest_of
 from schemas.protection.messages import (
+    REPLIES,
     Announcement,
     Ciphertexts,
     Deal,
@@ -43,7 +44,7 @@ NOT_OURS = "is of another site or attempt"
 
 def word(attacked: Attacked, of: SiteName, kind: type[R]) -> R:
     """Return what a site signed in the exchange before."""
-    exchange = {Announcement: "announce", Deal: "deal", Ciphertexts: "encrypt"}.get(kind, "settle")
+    (exchange,) = [name for name, answer in REPLIES.items() if answer is kind]
     envelope = attacked.tapped.answers[exchange][of].envelope
     return opened(envelope, kind, key=attacked.embedded.nodes[of].key.public)
 

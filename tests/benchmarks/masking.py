@@ -8,7 +8,8 @@
 * `upload_ratio`: what one of 50 sites sends beside its envelopes, over the float32 values alone.
 * `unmask_s`: the aggregator's work after the last reply, at 50 sites of which a tenth dropped: the
   secrets from their shares, and the masks off the sum. Every sum is held against the plain one.
-* `encryption_vs_tenseal` and `longest_block_s` are null: there is no encryption to measure.
+* `encryption_vs_tenseal`, `longest_block_s`: of encryption, and of 100,000 parameters at most; see
+  `tests.benchmarks._encryption`.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from hospital_node.protection import masking
 from schemas.protection.fixed_point import Elements, encoded, ring_for
 from schemas.protection.terms import Terms
 from tests.attempts import Attempt, names, terms
+from tests.benchmarks import _encryption
 
 SITES = (4, 10, 50)
 BOUND, FRACTION_BITS = 10.0, 24
@@ -119,6 +121,7 @@ def compared(size: int, repeats: int) -> dict[str, Any]:
             seconds[count] += clients(count, size, 1)
     unmasking, upload = opened(max(SITES), size, repeats)
     digest = statistics.median(digests)
+    encryption = _encryption.measured(min(size, _encryption.PARAMETERS), repeats=3 * repeats)
     return {
         "parameters": size,
         "repeats": repeats,
@@ -128,8 +131,7 @@ def compared(size: int, repeats: int) -> dict[str, Any]:
         },
         "upload_ratio": round(upload, 5),
         "unmask_s": round(statistics.median(unmasking), 3),
-        "encryption_vs_tenseal": None,
-        "longest_block_s": None,
+        **{name: round(one, 4) for name, one in encryption.items()},
     }
 
 
