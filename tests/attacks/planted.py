@@ -13,7 +13,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
-from tests.hospital_node.cohort.exports import image, write, write_labels
+from tests.attacks.planted_streams import renamed_syntax, spread
+from tests.hospital_node.cohort.exports import image, pixels, write, write_labels
 
 PATIENTS = 12
 DATE = "17510228"
@@ -41,12 +42,25 @@ class Planted:
     def uid(self) -> str:
         return self._noted("uid_changed", f"1.2.271828.{next(self.numbers)}.31415")
 
+    def syntax(self, length: int) -> str:
+        """Return a UID of this length."""
+        return self._noted("uid_changed", f"1.2.271828.{next(self.numbers)}.".ljust(length, "7"))
+
     def number(self) -> str:
         return self._noted("text_removed", f"27182{next(self.numbers)}")
+
+    def name(self) -> str:
+        """Return a name in Chinese characters that no other has."""
+        digits = str(next(self.numbers)).translate(WIDE)
+        return self._noted("text_removed", f"\u5c71\u7530\u592a\u90ce{digits}")
 
     def _noted(self, action: str, marker: str) -> str:
         self.markers[action].append(marker.encode())
         return marker
+
+
+WIDE = {ord("0") + digit: 0xFF10 + digit for digit in range(10)}
+"""Digits as wide as a Chinese character, which JIS X 0208 has."""
 
 
 def value(planted: Planted, representation: str) -> object:
@@ -64,6 +78,10 @@ MARKERS: Mapping[str, Callable[[Planted], object]] = {
     "TM": Planted.time,
     "UI": lambda planted: UID(planted.uid()),
 }
+
+
+COMPRESSED = (4, 5, 6)
+"""Large enough for every codec."""
 
 
 def plant(dataset: Dataset, table: list[dict[str, str]], planted: Planted) -> None:
@@ -147,7 +165,7 @@ def overlaid(dataset: Dataset, planted: Planted) -> None:
 
 
 def exported(folder: Path, table: list[dict[str, str]], planted: Planted) -> list[str]:
-    """Write an export full of markers: 24 images to use, 4 to look at, 7 files that do not fit."""
+    """Write an export full of markers: 24 images to use, 4 to look at, 9 files that do not fit."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # markers have not the form of their attributes
         return _exported(folder, table, planted)
@@ -156,17 +174,21 @@ def exported(folder: Path, table: list[dict[str, str]], planted: Planted) -> lis
 def _exported(folder: Path, table: list[dict[str, str]], planted: Planted) -> list[str]:
     names = [planted.text() for _ in range(PATIENTS)]
     rows, uids = [], []
-    for number in range(34):
+    for number in range(36):
         patient = names[number // 2 % PATIENTS]
-        dataset = image(number, patient=patient)
+        large = pixels(number, shape=(48, 48)) if number in COMPRESSED else None
+        dataset = image(number, patient=patient, values=large)
         if number in {0, 1, 24, 28, 29}:
             plant(dataset, table, planted)
         plant_beyond(dataset, planted)
         dataset.SOPInstanceUID = UID(planted.uid())
         dataset.SeriesInstanceUID = UID(planted.uid())
         dataset.StudyInstanceUID = UID(planted.uid())
+        spread(dataset, number, planted)
         spoil(dataset, number, planted)
-        write(dataset, folder / "dicom" / planted.text() / f"{planted.text()}.dcm")
+        path = write(dataset, folder / "dicom" / planted.text() / f"{planted.text()}.dcm")
+        if number == 35:
+            renamed_syntax(path, planted)
         uids.append(str(dataset.SOPInstanceUID))
         rows.append(
             {
@@ -195,5 +217,6 @@ def spoil(dataset: Dataset, number: int, planted: Planted) -> None:
         31: lambda: setattr(dataset, "PatientID", planted.text()),
         32: lambda: setattr(dataset, "Rows", 7),
         33: lambda: setattr(dataset, "NumberOfFrames", "2"),
+        34: lambda: setattr(dataset, "SOPClassUID", UID(planted.uid())),
     }
     changes.get(number, lambda: None)()

@@ -2,7 +2,8 @@
 
 A marker stands in every attribute that PS3.15 table E.1-1 names, in nested sequences, private and
 unknown tags, overlays, curves, preamble, file meta information, technical attributes, dates, UIDs,
-file names and the labels table. Results are counted under the ten action names of MIDI-B.
+code streams, other alphabets, archives, file names and the labels table. Results are counted under
+the ten action names of MIDI-B.
 """
 
 import json
@@ -24,6 +25,7 @@ from hospital_node.cohort.store import open_cohort
 from schemas.command_line import run
 from schemas.contract import DataContract
 from tests.attacks.planted import Planted, exported
+from tests.attacks.planted_streams import zipped
 from tests.hospital_node.cli.test_cohort import CONTRACT
 
 MIDI_B = (
@@ -38,12 +40,30 @@ MIDI_B = (
     "pixels_hidden",
     "pixels_retained",
 )
+INGEST = "cohort ingest --home home --contract c.toml --source export/dicom"
 COMMANDS = {
-    "init": "init --home home --site n",
-    "ingest": "cohort ingest --home home --contract c.toml --source export/dicom --json",
-    "again": "cohort ingest --home home --contract c.toml --source export/dicom",
-    "show": "cohort show --home home",
+    "init": ("init --home home --site n", 0),
+    "ingest": (f"{INGEST} --json", 0),
+    "again": (INGEST, 0),
+    "show": ("cohort show --home home", 0),
+    "check": ("cohort check --home home --contract c.toml --format json", 0),
+    "histogram": ("cohort histogram --home home --contract c.toml --range -2 2", 0),
+    "review": ("cohort review --home home", 0),
+    # An archive of the same, in a home of its own: its spool, too, must hold nothing afterwards.
+    "other init": ("init --home zip --site n", 0),
+    "zip": (
+        "cohort ingest --home zip --contract c.toml --source export.zip --labels export/labels.csv",
+        0,
+    ),
+    # Faults that a table or a source may have.
+    "unknown label": (f"{INGEST} --labels unknown.csv", 2),
+    "repeated row": (f"{INGEST} --labels repeated.csv", 2),
+    "shifted row": (f"{INGEST} --labels shifted.csv", 2),
+    "no table": (f"{INGEST} --labels QXWZ0000VKJY.csv", 2),
+    "no source": ("cohort ingest --home home --contract c.toml --source QXWZ0000VKJY", 2),
+    "nothing fits": ("cohort ingest --home home --contract other.toml --source export/dicom", 4),
 }
+"""What is typed, and the exit status that it must have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +91,9 @@ def outcome(tmp_path_factory: pytest.TempPathFactory, table: list[dict[str, str]
     planted = Planted()
     uids = exported(folder / "export", table, planted)
     (folder / "c.toml").write_text(CONTRACT, encoding="utf-8")
+    planted.markers["text_removed"].append(b"QXWZ0000VKJY")
+    zipped(folder / "export" / "dicom", folder / "export.zip", planted)
+    spoil_tables(folder)
     said = folder / "said.log"
     handler = logging.FileHandler(said)
     logging.getLogger().addHandler(handler)
@@ -81,22 +104,37 @@ def outcome(tmp_path_factory: pytest.TempPathFactory, table: list[dict[str, str]
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
-            for name, words in COMMANDS.items():
-                places[f"said by {name}"] = spoken(words.split(), folder)
+            for name, (words, status) in COMMANDS.items():
+                places[f"said by {name}"] = spoken(words.split(), folder, expect=status)
         summary = json.loads(places["said by ingest"].splitlines()[-1])
     finally:
         logging.getLogger().removeHandler(handler)
         logging.getLogger().setLevel(logging.WARNING)
         handler.close()
     places["logs"] = said.read_bytes()
-    for path in sorted(home.rglob("*")):
-        places[f"name of {path.name}"] = str(path.relative_to(home)).encode()
+    for path in sorted((*home.rglob("*"), *(folder / "zip").rglob("*"))):
+        places[f"name of {path.name}"] = str(path.relative_to(folder)).encode()
         if path.is_file():
-            places[str(path.relative_to(home))] = path.read_bytes()
+            places[str(path.relative_to(folder))] = path.read_bytes()
     return Outcome(planted, places, summary, home, folder / "export", uids)
 
 
-def spoken(words: list[str], folder: Path) -> bytes:
+def spoil_tables(folder: Path) -> None:
+    """Write labels tables with one fault each, and a contract that nothing fits."""
+    lines = (folder / "export" / "labels.csv").read_text(encoding="utf-8").splitlines()
+    first = lines[1].split(",")
+    for name, line in {
+        "unknown": ",".join([*first[:2], "QXWZ0000VKJY", *first[3:]]),
+        "repeated": lines[2],
+        "shifted": lines[1] + ",QXWZ0000VKJY",
+    }.items():
+        changed = "\n".join([lines[0], line, *lines[2:]])
+        (folder / f"{name}.csv").write_text(changed + "\n", encoding="utf-8")
+    other = CONTRACT.replace('modalities = ["DX"]', 'modalities = ["CT"]')
+    (folder / "other.toml").write_text(other, encoding="utf-8")
+
+
+def spoken(words: list[str], folder: Path, *, expect: int) -> bytes:
     """Run a command and return all that it wrote, even below Python's own streams."""
     spoken_file = folder / "spoken"
     kept = [os.dup(1), os.dup(2)]
@@ -115,20 +153,41 @@ def spoken(words: list[str], folder: Path) -> bytes:
             for number, one in zip((1, 2), kept, strict=True):
                 os.dup2(one, number)
                 os.close(one)
-    assert status == 0, spoken_file.read_text()
+    assert status == expect, spoken_file.read_text()
     return spoken_file.read_bytes()
 
 
 def leaks(outcome: Outcome, action: str) -> list[str]:
-    """Name the places where a marker of this action stands, in any of its forms."""
+    """Name the places where a marker of this action stands, in any of its forms.
+
+    Markers are searched for where the beginning that they share with others stands.
+    """
+    groups: dict[str, list[str]] = {}
+    for marker in sorted({one.decode() for one in outcome.planted.markers[action]}):
+        groups.setdefault(marker[:SHARED], []).append(marker)
     found = []
     for place, content in outcome.places.items():
         lowered = content.lower()
-        for marker in sorted(set(outcome.planted.markers[action])):
-            wide = marker.decode().lower().encode("utf-16-le")
-            if stands(marker.lower(), lowered) or wide in lowered:
-                found.append(f"{place}: {marker.decode()}")
+        for shared, markers in groups.items():
+            if any(one in lowered for one in forms(shared.lower())):
+                found += [f"{place}: {one}" for one in markers if is_in(one, lowered)]
     return found
+
+
+SHARED = 5
+
+
+def is_in(marker: str, lowered: bytes) -> bool:
+    return any(stands(one, lowered) for one in forms(marker.lower()))
+
+
+def forms(marker: str) -> list[bytes]:
+    """Return a marker as the alphabets of DICOM and of programs write it."""
+    escaped = json.dumps(marker)[1:-1]
+    written = [marker.encode(), marker.encode("utf-16-le"), escaped.encode()]
+    if not marker.isascii():
+        written.append(marker.encode("iso2022_jp").removesuffix(b"\x1b(B").lower())
+    return written
 
 
 def stands(marker: bytes, content: bytes) -> bool:
@@ -139,10 +198,11 @@ def stands(marker: bytes, content: bytes) -> bool:
 
 
 def test_what_was_planted_is_read_used_quarantined_and_refused(outcome: Outcome) -> None:
-    assert outcome.summary["read"] == 35
+    assert outcome.summary["read"] == 37
     assert outcome.summary["used"] == 24
     assert outcome.summary["quarantined"] == 4
-    assert outcome.summary["refused"] == 7
+    assert outcome.summary["refused"] == 9
+    assert b"24 used, 4 quarantined" in outcome.places["said by zip"]
     assert sum(map(len, outcome.planted.markers.values())) > 3000
     assert {"cohort.quarantine", "cohort.readings"} <= {
         path.name for path in outcome.home.iterdir()
@@ -193,7 +253,7 @@ def scored(outcome: Outcome) -> dict[str, tuple[int, int]]:
         for patient in {row.patient for row in rows}
     ]
     again = outcome.places["said by again"].decode()
-    found["uid_consistent"] = ["24 used" in again, "35 files read" in again]
+    found["uid_consistent"] = ["24 used" in again, "37 files read" in again]
     digests = {row.image for row in rows}
     found["pixels_retained"] = [
         bool(np.ptp(one) > 0 and np.isfinite(one).all()) for one in cohort.pixels
