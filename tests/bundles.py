@@ -78,6 +78,11 @@ def finished() -> Finished:
 def finished_study(study: Study) -> Finished:
     """Run a study to its end."""
     study.conducted()
+    return apart(study)
+
+
+def apart(study: Study) -> Finished:
+    """Take apart the bundle of a study's last run."""
     home = AggregatorHome(study.aggregator)
     run = max(path.parent.name for path in home.runs.glob("*/plan.json"))
     path = study.folder / "bundle.zip"

@@ -77,9 +77,10 @@ def bundled(home: AggregatorHome, run: Name) -> bytes:
         head = claimed_head(note)
         if head is not None and head.size <= len(lines):
             files[f"logs/aggregator/heads/{head.size:012d}"] = note.encode()
-    for member in roster.members:
-        if (home.logs / member.site / HEAD).exists():
-            _log(files, home.logs / member.site, f"logs/site/{member.site}")
+    sites = {one.site for one in roster.members} | {one.site for one in roster.revoked}
+    for site in sorted(sites):
+        if (home.logs / site / HEAD).exists():
+            _log(files, home.logs / site, f"logs/site/{site}")
     files |= _manifests(home, run, lines)
     for path in sorted(folder_of(home, run).glob("*.json")):
         files[f"evaluations/{path.name}"] = path.read_bytes()

@@ -6,7 +6,7 @@ from typing import TypeVar
 import rfc8785
 
 from schemas.audit.events import AuditEvent
-from schemas.audit.notes import aggregator_origin
+from schemas.audit.notes import aggregator_origin, site_origin
 from schemas.audit.verification.findings import Findings
 from schemas.audit.verification.integrity import Bundle
 from schemas.audit.verification.log import Event
@@ -15,7 +15,7 @@ from schemas.checkpoint import CheckpointManifest
 from schemas.conformance import ConformanceReport
 from schemas.contract import DataContract
 from schemas.errors import EnvelopeRefused, InvalidRecord
-from schemas.names import Digest, digest_of
+from schemas.names import Digest, PublicKeys, digest_of
 from schemas.plan import TrainingPlan
 from schemas.update import Evaluation
 from schemas.wire.envelope import opened
@@ -77,7 +77,6 @@ def story_of(bundle: Bundle, findings: Findings) -> Story | None:
         return None
     manifests, evaluations = dict[Digest, CheckpointManifest](), dict[Digest, Evaluation]()
     reports = dict[Digest, ConformanceReport]()
-    keys = {one["site"]: one["key"] for one in bundle.roster["members"]}
     for name in container.entries:
         content = container.read(name) if name.startswith(_READ) else b""
         try:
@@ -86,14 +85,23 @@ def story_of(bundle: Bundle, findings: Findings) -> Story | None:
                 manifests[manifest.digest] = manifest
             elif name.startswith("evaluations/"):
                 site = name.removesuffix(".json").partition("-")[2]
-                evaluations[digest_of(content)] = opened(content, Evaluation, key=keys[site])
+                evaluations[digest_of(content)] = opened(
+                    content, Evaluation, key=_keys(bundle, site)
+                )
             elif name.startswith("conformance/"):
                 site = name.removeprefix("conformance/").rpartition("-")[0]
-                reports[digest_of(content)] = opened(content, ConformanceReport, key=keys[site])
-        except (InvalidRecord, EnvelopeRefused, KeyError):
+                reports[digest_of(content)] = opened(
+                    content, ConformanceReport, key=_keys(bundle, site)
+                )
+        except (InvalidRecord, EnvelopeRefused):
             findings.fault(name, None, "it cannot be read, or is not signed", "It was changed.")
     own = aggregator_origin(bundle.federation)
     return Story(bundle.run, own, plan, contract, manifests, evaluations, reports)
+
+
+def _keys(bundle: Bundle, site: str) -> PublicKeys:
+    """Return the keys that a site ever signed with; the log says by digest what came in time."""
+    return bundle.reigns.signers(site_origin(site))
 
 
 _READ = ("checkpoints/", "evaluations/", "conformance/")

@@ -208,7 +208,8 @@ def test_a_lie_in_an_event_does_not_follow_from_the_others(
         case "reserved":
             event["facts"]["spent"] |= {"rdp": 0.5, "pld": 0.4}
         case "verdict-given":
-            event["facts"]["verdict"]["outcome"] = "accepted"
+            said = event["facts"]["verdict"]
+            said["outcome"] = "rejected" if said["outcome"] == "accepted" else "accepted"
         case "round-moved":
             event["facts"]["target"] = "accepted"
         case _:

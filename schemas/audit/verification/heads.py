@@ -3,43 +3,67 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 from schemas.audit.notes import claimed_head, cosigners, verified_head
 from schemas.audit.verification.container import Container
 from schemas.audit.verification.findings import Findings
 from schemas.audit.verification.parties import Parties
+from schemas.audit.verification.reigns import EVENTS, Reign, Reigns
 from schemas.errors import JournalDamaged
 
-EVENTS, HEADS = "events.jsonl", "heads"
+HEADS = "heads"
+Trusted: TypeAlias = tuple[Parties, Reigns]
 
 
 def signed_heads(
-    container: Container, folders: Mapping[str, str], parties: Parties, findings: Findings
+    container: Container, folders: Mapping[str, str], reigns: Reigns, findings: Findings
 ) -> dict[str, dict[int, set[bytes]]]:
-    """Gather every head that anybody signed, by log and size."""
+    """Gather every head that counts, by log and size."""
     heads: dict[str, dict[int, set[bytes]]] = {
         origin: defaultdict(set) for origin in (*folders, "")
     }
+    own = next(iter(folders))
     for place, index, note in _notes(container, folders):
         claimed = claimed_head(note)
         origin = "" if claimed is None else claimed.origin
-        key = parties.logs.get(origin)
-        try:
-            if key is None or origin not in folders:
-                raise JournalDamaged("no log of this bundle")  # noqa: TRY301 - told below
-            head = verified_head(note, origin=origin, key=key)
-        except JournalDamaged:
+        reign = _reign(note, origin, reigns) if origin in folders else None
+        received = index if place == own else None
+        if claimed is None or reign is None:
             findings.fault(
                 place, index, "a head that its log did not sign", "It was changed, or invented."
             )
-            continue
-        heads[origin][head.size].add(head.root)
+        elif reign.holds(claimed.size, received):
+            heads[origin][claimed.size].add(claimed.root)
+        elif reign.before is not None:
+            findings.remark(place, index, _STOLEN, "Whoever had the key may have signed it.")
+        else:
+            findings.fault(
+                place,
+                index,
+                f"a head over {claimed.size} events, signed by a key that did not count for it",
+                "Its owner had replaced the key before, or not yet.",
+            )
     for origin in folders:
         if not heads[origin]:
             findings.fault(
                 origin, 0, "no signed head is here", "Nothing says that its owner stands by it."
             )
     return heads
+
+
+_STOLEN = "a head of a key that was stolen or revoked, which had not come here before that"
+
+
+def _reign(note: str, origin: str, reigns: Reigns) -> Reign | None:
+    """Return the key that signed a head; None: none of its log's."""
+    for one in reigns.logs.get(origin, ()):
+        try:
+            verified_head(note, origin=origin, key=one.key)
+        except JournalDamaged:
+            continue
+        return one
+    return None
 
 
 def _notes(
@@ -59,17 +83,20 @@ def _notes(
 
 
 def hold_quorum(
-    container: Container, own: str, size: int, *, parties: Parties, findings: Findings
+    container: Container, own: str, size: int, *, trusted: Trusted, findings: Findings
 ) -> None:
     """Hold that enough witnesses cosigned, and tell what no such head covers."""
-    covered = 0
+    (parties, reigns), covered = trusted, 0
     for name in container.entries:
         if not name.startswith(f"logs/aggregator/{HEADS}/"):
             continue
         note = container.read(name).decode(errors="replace")
         head = claimed_head(note)
-        found = cosigners(note, parties.witnesses)
-        if head is not None and parties.is_quorum(found):
+        if head is None:
+            continue
+        keys = reigns.cosigning((head.size, head.root))
+        found = {name for one in keys for name in cosigners(note, one)}
+        if parties.is_quorum(found):
             covered = max(covered, head.size)
     if not covered:
         findings.fault(

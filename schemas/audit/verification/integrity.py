@@ -3,7 +3,8 @@
 1. The container has its one form, and every file the digest that the signed list gives it.
 2. The roster is signed by the root key, and no key is one that fits many messages.
 3. Every log has its own events only, in order, under its owner's signed head.
-4. Every head of a log that anybody ever signed, cosigned or received lies in that one history.
+4. Every head of a log that anybody ever signed, cosigned or received lies in that one history, and
+   was signed by the key that counted then.
 5. Enough witnesses have cosigned the aggregator's log.
 6. What crossed between two parties stands in both logs.
 
@@ -21,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.audit.notes import site_origin
+from schemas.audit.notes import aggregator_origin, site_origin
 from schemas.audit.verification.container import Container, NotABundle
 from schemas.audit.verification.double_entry import Entries, joined
 from schemas.audit.verification.findings import Findings
-from schemas.audit.verification.heads import EVENTS, hold_quorum, signed_heads
+from schemas.audit.verification.heads import hold_quorum, signed_heads
 from schemas.audit.verification.log import Event, Read, hold_heads, pieces, read
 from schemas.audit.verification.parties import (
     Parties,
@@ -36,6 +37,7 @@ from schemas.audit.verification.parties import (
     of_roster,
     payload_of,
 )
+from schemas.audit.verification.reigns import EVENTS, Reigns, reigns_of, revoked_keys
 
 LIST, ROSTER, PLAN = "bundle.json", "roster.json", "plan.json"
 LEAVES = "leaves"
@@ -55,14 +57,11 @@ class Bundle:
     roster: Mapping[str, Any]
     parties: Parties
     quorum: int
+    reigns: Reigns
 
     def folders(self) -> dict[str, str]:
-        """Return each log's folder by its origin."""
-        sites = (one["site"] for one in self.roster["members"])
-        found = {site_origin(site): f"logs/site/{site}/" for site in sites}
-        own = {f"{self.federation}/aggregator": "logs/aggregator/"}
-        names = self.container.entries
-        return own | {key: one for key, one in found.items() if one + EVENTS in names}
+        """Return each log's folder by its origin, the aggregator's first."""
+        return _folders(self.container, self.federation, self.roster)
 
 
 def opened(path: Path, policy: str | None = None) -> tuple[Bundle, Findings]:
@@ -84,16 +83,16 @@ def opened(path: Path, policy: str | None = None) -> tuple[Bundle, Findings]:
         raise
     if policy is not None:
         _hold_policy(own, parties, findings)
-    bundle = Bundle(
-        container, listed["run"], listed["federation"], listed["root"], roster, parties, quorum
-    )
-    return bundle, findings
+    folders = _folders(container, listed["federation"], roster)
+    reigns = reigns_of(container, folders, parties, findings)
+    names = (listed["run"], listed["federation"], listed["root"])
+    return Bundle(container, *names, roster, parties, quorum, reigns), findings
 
 
 def verify(bundle: Bundle, findings: Findings, observe: Observer = lambda *_: None) -> None:
     """Hold the logs, their heads, cosignatures and entries; `observe` is shown every event."""
     folders = bundle.folders()
-    heads = signed_heads(bundle.container, folders, bundle.parties, findings)
+    heads = signed_heads(bundle.container, folders, bundle.reigns, findings)
     entries = {origin: Entries() for origin in folders}
     reads = dict[str, Read]()
     for origin, folder in folders.items():
@@ -117,11 +116,19 @@ def verify(bundle: Bundle, findings: Findings, observe: Observer = lambda *_: No
         )
         hold_heads(reads[origin], origin=origin, heads=heads[origin], findings=findings)
     own = f"{bundle.federation}/aggregator"
-    hold_quorum(bundle.container, own, reads[own].size, parties=bundle.parties, findings=findings)
+    trusted = bundle.parties, bundle.reigns
+    hold_quorum(bundle.container, own, reads[own].size, trusted=trusted, findings=findings)
     _tell_minority(bundle, own, findings)
     sites = {one.removeprefix("site/"): entries[one] for one in folders if one != own}
     names = {"": own} | {site: site_origin(site) for site in sites}
     joined(entries[own], sites, origins=names, findings=findings)
+
+
+def _folders(container: Container, federation: str, roster: Mapping[str, Any]) -> dict[str, str]:
+    sites = [site_origin(one["site"]) for one in roster["members"]] + list(revoked_keys(roster))
+    found = {origin: f"logs/{origin}/" for origin in sites}
+    own = {aggregator_origin(federation): "logs/aggregator/"}
+    return own | {key: one for key, one in found.items() if one + EVENTS in container.entries}
 
 
 def _signed_parts(container: Container) -> tuple[dict[str, Any], dict[str, Any]]:

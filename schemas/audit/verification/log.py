@@ -102,6 +102,13 @@ def hold_heads(
             )
         else:
             good = size
+    if heads and good < read.size and max(heads) < read.size:
+        findings.fault(
+            origin,
+            good,
+            f"events {good} to {read.size - 1} stand under no head that counts",
+            "Their owner did not sign them: they were added by somebody else.",
+        )
 
 
 def _wrong(is_hashed: bool, sequence: object, index: int, is_own: bool) -> tuple[str, str]:  # noqa: FBT001 - a table of three facts

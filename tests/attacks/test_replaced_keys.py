@@ -1,0 +1,182 @@
+"""Bundles of federations whose keys were replaced, stolen or revoked, and whoever signs on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aggregator.config import AggregatorHome
+from aggregator.federation import opened
+from aggregator.rotation import read_rotation, replaced, service_replaced
+from aggregator.tls import make_tls
+from hospital_node.config import Membership
+from hospital_node.rotation import go_over, rotation
+from schemas.audit.merkle import grown
+from schemas.audit.notes import TreeHead, signed_head
+from schemas.audit.verification.reigns import Cosigner, Reign
+from schemas.wire.keys import SigningKey
+from tests.bundles import FOLDERS, OWN, Finished, apart, held, repacked, understood
+from tests.study import Study, made
+
+ADDRESS = "127.0.0.1:9"
+EAST = "site/east"
+
+
+def addressed(folder: Path) -> Study:
+    """Make a study whose aggregator has an address, as one that replaces keys has."""
+    study = made(folder)
+    home = AggregatorHome(study.aggregator)
+    home.config.write_text(f'{home.config.read_text()}\naddress = "{ADDRESS}"\n')
+    make_tls(home.tls, federation="t", address=ADDRESS)
+    return study
+
+
+def rotated(study: Study, *, is_compromised: bool) -> SigningKey:
+    """Put new keys in the place of those of east; return the former one."""
+    with study.opened() as embedded:
+        federation, node = embedded.federation, embedded.nodes["east"]
+        former, request = node.key, rotation(node)
+        found = read_rotation(federation.roster(), request)
+        replaced(federation, found, is_compromised=is_compromised)
+        root, roster = federation.roster_envelope()
+        go_over(node, Membership(federation="t", root=root, roster=roster.decode()))
+    return former
+
+
+@pytest.fixture(scope="module", params=["planned", "compromised"])
+def changed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Finished, SigningKey, bool]:
+    """A federation that ran, replaced keys of east and its own, and ran again."""
+    study = addressed(tmp_path_factory.mktemp(request.param))
+    study.conducted()
+    former = rotated(study, is_compromised=request.param == "compromised")
+    with opened(study.aggregator) as federation:
+        service_replaced(federation)
+    study.conducted()
+    return apart(study), former, request.param == "compromised"
+
+
+Changed = tuple[Finished, SigningKey, bool]
+
+
+def test_both_runs_verify_under_the_keys_that_counted_then(
+    changed: Changed, tmp_path: Path
+) -> None:
+    run, _, _ = changed
+    findings, result = understood(repacked(run.files), tmp_path)
+    assert findings.faults == []
+    assert result.verdicts.keys() == {1, 2}
+
+
+def test_a_head_that_the_former_key_signs_later_refutes_or_counts_for_nothing(
+    changed: Changed, tmp_path: Path
+) -> None:
+    """A replaced key's owner answers for it; a thief can refute nothing."""
+    run, former, is_compromised = changed
+    lines = run.lines(EAST)
+    forged = signed_head(TreeHead(EAST, len(lines), b"\7" * 32), former)
+    name = FOLDERS[EAST] + "heads/other"
+    findings = held(repacked(run.listed(run.files | {name: forged.encode()})), tmp_path)
+    if is_compromised:
+        assert findings.faults == []
+        assert any("stolen or revoked" in one.found for one in findings.remarks)
+    else:
+        assert [one.log for one in findings.faults] == [name]
+        assert "a key that did not count for it" in findings.faults[0].found
+
+
+def test_a_history_that_the_former_key_signs_instead_is_found(
+    changed: Changed, tmp_path: Path
+) -> None:
+    run, former, _ = changed
+    lines = run.lines(EAST)[:-1]
+    files = run.rewritten(EAST, lines)
+    head = signed_head(TreeHead(EAST, len(lines), grown(lines).root()), former)
+    files = run.listed(files | {FOLDERS[EAST] + "heads/own": head.encode()})
+    assert any(one.log == EAST for one in held(repacked(files), tmp_path).faults)
+
+
+def _without(kind: bytes) -> Callable[[list[bytes]], list[bytes]]:
+    return lambda lines: [one for one in lines if kind not in one]
+
+
+@pytest.mark.parametrize("origin", [OWN, EAST])
+def test_a_replacement_that_one_side_hides_is_found(
+    changed: Changed, tmp_path: Path, origin: str
+) -> None:
+    run, _, _ = changed
+    cut = _without(b'"kind":"key-replaced"')(run.lines(origin))
+    other = [_renumbered(one, at) for at, one in enumerate(cut)]
+    assert len(other) < len(run.lines(origin))
+    assert held(repacked(run.rewritten(origin, other)), tmp_path).faults
+
+
+def _renumbered(line: bytes, at: int) -> bytes:
+    head, _, rest = line.partition(b'"sequence":')
+    return head + b'"sequence":%d' % at + rest.lstrip(b"0123456789")
+
+
+def test_events_under_no_head_of_their_owner_are_found(tmp_path: Path) -> None:
+    """The aggregator may list anything; only the site signs its own log."""
+    study = made(tmp_path)
+    study.conducted()
+    run = apart(study)
+    lines = run.lines(EAST)
+    own = run.files[FOLDERS[EAST] + "heads/own"]
+    invented = _renumbered(lines[-1], len(lines))
+    files = run.rewritten(EAST, [*lines, invented]) | {FOLDERS[EAST] + "heads/own": own}
+    findings = held(repacked(run.listed(files)), tmp_path)
+    assert (EAST, len(lines)) in {(one.log, one.index) for one in findings.faults}
+
+
+def test_the_log_of_a_revoked_site_still_tells_and_its_key_signs_nothing_more(
+    tmp_path: Path,
+) -> None:
+    study = made(tmp_path)
+    study.conducted()
+    with opened(study.aggregator) as federation:
+        federation.revoke("west")
+    run = apart(study)
+    assert held(repacked(run.files), tmp_path).faults == []
+    key = run.keys["site/west"]
+    forged = signed_head(TreeHead("site/west", 3, b"\7" * 32), key)
+    name = FOLDERS["site/west"] + "heads/other"
+    findings = held(repacked(run.listed(run.files | {name: forged.encode()})), tmp_path)
+    assert findings.faults == []
+    assert any(one.log == name for one in findings.remarks)
+
+
+REIGNS = {
+    "the only key": (Reign("k"), 9, None, True),
+    "a former key, of a head before": (Reign("k", 0, 9), 9, None, True),
+    "a former key, of a head after": (Reign("k", 0, 9), 10, None, False),
+    "the present key, of a head before": (Reign("k", 9), 8, None, False),
+    "a stolen key, of a head that came before": (Reign("k", 0, 9, before=40), 5, 39, True),
+    "a stolen key, of a head that came later": (Reign("k", 0, 9, before=40), 5, 40, False),
+    "a stolen key, of a head that never came": (Reign("k", 0, 9, before=40), 5, None, False),
+}
+
+
+@pytest.mark.parametrize(("reign", "size", "received", "counts"), REIGNS.values(), ids=REIGNS)
+def test_a_key_signs_the_heads_of_its_reign(
+    reign: Reign, size: int, received: int | None, *, counts: bool
+) -> None:
+    assert reign.holds(size, received) is counts
+
+
+ROOT = b"\1" * 32
+COSIGNERS = {
+    "the only key": (Cosigner("k"), True),
+    "a former key, before": (Cosigner("k", 0, 7), True),
+    "a former key, after": (Cosigner("k", 0, 6), False),
+    "the present key, before": (Cosigner("k", 8), False),
+    "a stolen key, noted before": (Cosigner("k", 0, 9, frozenset({(7, ROOT)})), True),
+    "a stolen key, another root": (Cosigner("k", 0, 9, frozenset({(7, b"\2" * 32)})), False),
+    "a stolen key, never noted": (Cosigner("k", 0, 9, frozenset()), False),
+}
+
+
+@pytest.mark.parametrize(("cosigner", "counts"), COSIGNERS.values(), ids=COSIGNERS)
+def test_a_witness_key_cosigns_the_heads_of_its_reign(cosigner: Cosigner, *, counts: bool) -> None:
+    assert cosigner.holds((7, ROOT)) is counts
