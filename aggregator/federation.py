@@ -24,15 +24,16 @@ from aggregator.config import (
     write_keys,
 )
 from aggregator.heads import Heads
-from schemas.audit.events import Enrolled, Facts, HomeMade, Revoked, SoftwareStarted
+from schemas.audit.events import Enrolled, Facts, HomeMade, Revoked
 from schemas.audit.journal import Journal, refuse_empty
 from schemas.audit.lines import naming_versions
 from schemas.audit.notes import aggregator_origin
+from schemas.audit.work import at_work
 from schemas.enrolment import Member, Revocation, Roster
 from schemas.errors import EnvelopeRefused, HomeRefused
 from schemas.files import make_whole, owned, sync_folder, write_durably
 from schemas.names import Digest, Moment, PublicKey, SiteName, TransportKey, now
-from schemas.software import VERSION, code_identity
+from schemas.software import code_identity
 from schemas.wire.envelope import opened as opened_envelope
 from schemas.wire.envelope import signed
 from schemas.wire.keys import SigningKey, former_keys, registered
@@ -182,7 +183,9 @@ def make(root: Path, *, federation: str, address: str = "") -> AggregatorConfig:
         with Registry(home.checkpoints / "registry.sqlite"):
             pass
         with closing(_journal(home, wanted, key, now)) as journal:
-            journal.append(HomeMade(key=key.public), _software("init"))
+            journal.append(HomeMade(key=key.public))
+            with at_work(journal, "init", code=installed_code()):
+                """A home is made."""
         write_config(home, wanted)
 
     home = AggregatorHome(root)
@@ -198,7 +201,7 @@ def make(root: Path, *, federation: str, address: str = "") -> AggregatorConfig:
 def opened(
     root: Path, *, command: str = "run", clock: Callable[[], Moment] = now
 ) -> Iterator[Federation]:
-    """Own a home, open its journal and models, and note which software starts.
+    """Own a home, open its journal and models, and note which software starts and stops.
 
     Raises:
         HomeRefused: not a home, in use, or a key that others can read.
@@ -212,8 +215,10 @@ def opened(
         store = CheckpointStore(home.checkpoints / "objects")
         try:
             refuse_empty(journal.size)
-            journal.append(_software(command))
-            with Registry(home.checkpoints / "registry.sqlite") as registry:
+            with (
+                at_work(journal, command, code=installed_code()),
+                Registry(home.checkpoints / "registry.sqlite") as registry,
+            ):
                 yield Federation(home, config, key, journal, store, registry, clock)
         finally:
             journal.close()
@@ -238,10 +243,6 @@ def load_service_key(home: AggregatorHome) -> SigningKey:
         waiting.replace(home.service_key)
         sync_folder(home.keys)
     return SigningKey.load(home.service_key)
-
-
-def _software(command: str) -> SoftwareStarted:
-    return SoftwareStarted(command=command, version=VERSION, code=installed_code())
 
 
 def installed_code() -> Digest:

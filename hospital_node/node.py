@@ -23,15 +23,16 @@ from hospital_node.config import (
 )
 from hospital_node.policy import DEFAULT_POLICY
 from hospital_node.privacy import ledger
-from schemas.audit.events import HomeMade, RosterTaken, SoftwareStarted
+from schemas.audit.events import HomeMade, RosterTaken
 from schemas.audit.journal import Journal, refuse_empty
 from schemas.audit.lines import naming_versions
 from schemas.audit.notes import site_origin
+from schemas.audit.work import at_work
 from schemas.enrolment import Roster
 from schemas.errors import EnvelopeRefused, HomeRefused
 from schemas.files import make_whole, owned, sync_folder, write_durably
 from schemas.names import Digest, Moment, PublicKey, SiteName, now
-from schemas.software import VERSION, code_identity
+from schemas.software import code_identity
 from schemas.wire.envelope import opened as opened_envelope
 from schemas.wire.keys import SigningKey, former_keys
 
@@ -181,7 +182,9 @@ def make(root: Path, *, site: str, address: str = "", fingerprint: str = "") -> 
         write_durably(home.policy, DEFAULT_POLICY.encode())
         ledger.create(home.ledger)
         with closing(_journal(home, wanted, key, now)) as journal:
-            journal.append(HomeMade(key=key.public), _software("init"))
+            journal.append(HomeMade(key=key.public))
+            with at_work(journal, "init", code=installed_code()):
+                """A home is made."""
         write_config(home, wanted)
 
     home = NodeHome(root)
@@ -197,7 +200,7 @@ def make(root: Path, *, site: str, address: str = "", fingerprint: str = "") -> 
 def opened(
     root: Path, *, command: str = "session", clock: Callable[[], Moment] = now
 ) -> Iterator[Node]:
-    """Own a home, open its journal, and note which software starts.
+    """Own a home, open its journal, and note which software starts and stops.
 
     Raises:
         HomeRefused: not a home, in use, or a key that others can read.
@@ -212,9 +215,9 @@ def opened(
         journal = _journal(home, config, key, clock, former)
         try:
             refuse_empty(journal.size)
-            journal.append(_software(command))
-            pseudonyms = load_pseudonym_key(home)
-            yield Node(home, config, key, witness, pseudonyms, journal, clock, former)
+            with at_work(journal, command, code=installed_code()):
+                pseudonyms = load_pseudonym_key(home)
+                yield Node(home, config, key, witness, pseudonyms, journal, clock, former)
         finally:
             journal.close()
 
@@ -228,10 +231,6 @@ def _journal(
 ) -> Journal:
     origin = site_origin(config.site)
     return Journal(home.journal, origin=origin, key=key, clock=clock, former=former)
-
-
-def _software(command: str) -> SoftwareStarted:
-    return SoftwareStarted(command=command, version=VERSION, code=installed_code())
 
 
 def installed_code() -> Digest:

@@ -32,13 +32,11 @@ from schemas.audit.events import (
     RunClosed,
     RunOpened,
     SignedOff,
-    SoftwareStarted,
     SumOpened,
 )
 from schemas.base import Record
 from schemas.errors import InputRefused
 from schemas.names import Digest, PublicKey, SiteName
-from schemas.pages.records import SoftwareRow
 
 F = TypeVar("F", bound=Record)
 
@@ -211,17 +209,6 @@ def sign_offs(source: Reading) -> tuple[SignOffRow, ...]:
     return tuple(
         SignOffRow(name=facts.name, meaning=facts.meaning, time=event.time, bundle=facts.bundle)
         for event, facts in source.stated(SignedOff)
-    )
-
-
-def software(source: Reading) -> tuple[SoftwareRow, ...]:
-    """List the versions that worked on this home, first seen first."""
-    starts: dict[tuple[str, str], list[str]] = {}
-    for event, facts in source.stated(SoftwareStarted):
-        starts.setdefault((facts.version, facts.code), []).append(event.time)
-    return tuple(
-        SoftwareRow(version=version, code=code, since=times[0], starts=len(times))
-        for (version, code), times in starts.items()
     )
 
 

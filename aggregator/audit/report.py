@@ -19,10 +19,10 @@ from aggregator.audit.reading import (
     refusals,
     releases,
     sign_offs,
-    software,
 )
 from aggregator.audit.records import Release, Report, ReportFacts, SiteRow
 from schemas.audit.events import AuditEvent
+from schemas.audit.work import software_rows
 from schemas.pages.records import Finding
 from schemas.plan import TrainingPlan
 
@@ -86,7 +86,7 @@ def report_of(
         missing=missing(source),
         accepted=accepted,
         handover=handed,
-        software=software(source),
+        software=software_rows(source.journal),
         sign_offs=sign_offs(source),
     )
 

@@ -17,16 +17,17 @@ from hospital_node.privacy.consistency import hold_charges
 from hospital_node.privacy.ledger import Entry, Ledger, Row, standing
 from hospital_node.privacy.uncharged import uncharged
 from schemas import accounting
-from schemas.audit.events import AuditEvent, HeadCosigned, SoftwareStarted
+from schemas.audit.events import AuditEvent, HeadCosigned
 from schemas.audit.journal import verified
 from schemas.audit.lines import read_events
 from schemas.audit.notes import TreeHead, claimed_head, site_origin
+from schemas.audit.work import software_rows
 from schemas.enrolment import SignedAdmission, fingerprint_of
 from schemas.errors import FederationError
 from schemas.names import Moment
 from schemas.pages.certificates import certificate_rows
 from schemas.pages.environment import environment
-from schemas.pages.records import CertificateRow, SoftwareRow
+from schemas.pages.records import CertificateRow
 from schemas.software import VERSION
 from schemas.wire.keys import SigningKey, former_keys
 
@@ -78,7 +79,7 @@ def report(home: NodeHome, *, generated: Moment) -> HospitalReport:
         replaced=account.replaced(events),
         models=came,
         cosigned=_cosigned(events),
-        software=_software(events),
+        software=software_rows(events),
     )
 
 
@@ -185,14 +186,3 @@ def _cosigned(events: Sequence[AuditEvent]) -> int:
     notes = [one.facts.head for one in events if isinstance(one.facts, HeadCosigned)]
     head = claimed_head(notes[-1]) if notes else None
     return 0 if head is None else head.size
-
-
-def _software(events: Sequence[AuditEvent]) -> tuple[SoftwareRow, ...]:
-    starts: dict[tuple[str, str], list[str]] = {}
-    for event in events:
-        if isinstance(event.facts, SoftwareStarted):
-            starts.setdefault((event.facts.version, event.facts.code), []).append(event.time)
-    return tuple(
-        SoftwareRow(version=version, code=code, since=times[0], starts=len(times))
-        for (version, code), times in starts.items()
-    )

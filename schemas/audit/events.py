@@ -25,6 +25,7 @@ from schemas.audit.home_events import (
     Revoked,
     RosterTaken,
     SoftwareStarted,
+    SoftwareStopped,
     TurnedAway,
 )
 from schemas.audit.log_events import (
@@ -111,6 +112,7 @@ __all__ = [
     "Settled",
     "SignedOff",
     "SoftwareStarted",
+    "SoftwareStopped",
     "SumLost",
     "SumOpened",
     "TurnedAway",
@@ -119,6 +121,7 @@ __all__ = [
 
 Facts: TypeAlias = Annotated[
     SoftwareStarted
+    | SoftwareStopped
     | HomeMade
     | Enrolled
     | Revoked

@@ -19,6 +19,16 @@ class SoftwareStarted(Record):
     """Digest of the installed packages."""
 
 
+class SoftwareStopped(Record):
+    """The command let go of this home. A start without a stop was killed, or its machine failed."""
+
+    kind: Literal["software-stopped"] = "software-stopped"
+    command: Name
+    version: Text
+    code: Digest
+    outcome: Literal["done", "refused", "interrupted", "failed"]
+
+
 class HomeMade(Record):
     """This silo came into being with this signing key."""
 

@@ -27,6 +27,8 @@ class SoftwareRow(Record):
     code: Digest
     since: Moment
     starts: int
+    cut_off: int
+    """Starts without a stop: killed, or the machine failed."""
 
 
 class CertificateRow(Record):

@@ -17,7 +17,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 import hospital_node
-from schemas.audit import events
+from schemas.audit import events, work
 from schemas.audit.exchange import Shared
 from schemas.base import Record
 from schemas.update import Reply
@@ -178,12 +178,15 @@ EVENTS: dict[str, tuple[str, str]] = {
     "Reserved": ("request part event max_norm spent", "as in the reply that it is charged for"),
     "RosterTaken": ("serial roster", "names what came"),
     "Settled": ("request outcome", "a reply left"),
+    "SoftwareStopped": ("command version code outcome", "how a person's act ended"),
     "SoftwareStarted": ("command version code", "a person's act, with public software"),
     "TurnedAway": ("what reason count", "a coarse code; who it was stays"),
 }
 """Fields of every event that a node writes, and why they may leave."""
 
 HOSPITAL = sorted(Path(hospital_node.__file__).parent.rglob("*.py"))
+WRITERS = [*HOSPITAL, Path(work.__file__)]
+"""What writes into a hospital's journal."""
 
 
 def signed_kinds(source: str) -> Iterator[str]:
@@ -263,7 +266,7 @@ def test_what_a_node_signs_is_read_off_its_code() -> None:
 def test_every_event_that_a_node_writes_has_a_reason_to_leave() -> None:
     called = {
         call.func.id
-        for path in HOSPITAL
+        for path in WRITERS
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
     }
