@@ -17,6 +17,7 @@ from schemas.audit.events import (
     LimitSet,
     ModelInstalled,
     PlanApproved,
+    PrivateErased,
     Refused,
     ReplySent,
     RequestReceived,
@@ -154,6 +155,8 @@ def _decision(facts: Facts) -> tuple[str, str, Digest | None] | None:
             said = f"set the cap to epsilon {limit:g} at delta {delta:g}"
         case ImageReviewed(contract=about, verdict=verdict):
             said = f"looked at a quarantined image: {verdict}"
+        case PrivateErased(before=before):
+            said = f"had private details from before {before[:10]} erased"
         case CohortWithdrawn():
             said = "took patients out of the cohorts"
         case ConformanceReported(report=about, code=code):

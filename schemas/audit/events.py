@@ -22,6 +22,7 @@ from schemas.audit.home_events import (
     KeyReplaced,
     LimitSet,
     PlanApproved,
+    PrivateErased,
     Revoked,
     RosterTaken,
     SoftwareStarted,
@@ -93,6 +94,7 @@ __all__ = [
     "ModelInstalled",
     "ModelReceived",
     "PlanApproved",
+    "PrivateErased",
     "Quarantined",
     "RefusalReceived",
     "Refused",
@@ -134,6 +136,7 @@ Facts: TypeAlias = Annotated[
     | ImageReviewed
     | ConformanceReported
     | PlanApproved
+    | PrivateErased
     | LimitSet
     | RunOpened
     | RunClosed

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from schemas.base import Record
 from schemas.conformance import ConformanceCode
-from schemas.names import Digest, Name, PublicKey, Text
+from schemas.names import Digest, Moment, Name, PublicKey, Text
 
 
 class SoftwareStarted(Record):
@@ -152,6 +152,15 @@ class PlanApproved(Record):
     epsilon_limit: float | None
     """The hospital's cap at that time; None: the plan has no privacy and the policy allows that."""
     delta: float
+
+
+class PrivateErased(Record):
+    """A named person had the private details of older events erased; the events stay."""
+
+    kind: Literal["private-erased"] = "private-erased"
+    approver: Text
+    before: Moment
+    """Of events from before this."""
 
 
 class LimitSet(Record):

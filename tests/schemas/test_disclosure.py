@@ -178,6 +178,7 @@ EVENTS: dict[str, tuple[str, str]] = {
     "Reserved": ("request part event max_norm spent", "as in the reply that it is charged for"),
     "RosterTaken": ("serial roster", "names what came"),
     "Settled": ("request outcome", "a reply left"),
+    "PrivateErased": ("approver before", "a person's act, and a moment that the person chose"),
     "SoftwareStopped": ("command version code outcome", "how a person's act ended"),
     "SoftwareStarted": ("command version code", "a person's act, with public software"),
     "TurnedAway": ("what reason count", "a coarse code; who it was stays"),
