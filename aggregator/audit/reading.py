@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from aggregator.audit.records import (
     ConformanceRow,
+    KeyRow,
     MissingRow,
     Purpose,
     QuarantineRow,
@@ -24,11 +25,13 @@ from schemas.audit.events import (
     Enrolled,
     ExchangeAsked,
     ExchangeReplied,
+    KeyReplaced,
     Quarantined,
     RefusalReceived,
     ReplyMissing,
     ReplyReceived,
     RequestSent,
+    Revoked,
     RunClosed,
     RunOpened,
     SignedOff,
@@ -210,6 +213,21 @@ def sign_offs(source: Reading) -> tuple[SignOffRow, ...]:
         SignOffRow(name=facts.name, meaning=facts.meaning, time=event.time, bundle=facts.bundle)
         for event, facts in source.stated(SignedOff)
     )
+
+
+def key_changes(source: Reading) -> tuple[KeyRow, ...]:
+    """List the keys that were replaced or revoked."""
+    rows = []
+    for event in source.journal:
+        match event.facts:
+            case KeyReplaced(party=party, old=former, reason=reason):
+                what = f"replaced-{reason}"
+            case Revoked(party=party, key=former):
+                what = "revoked"
+            case _:
+                continue
+        rows.append(KeyRow(party=party, time=event.time, what=what, former=former))
+    return tuple(rows)
 
 
 def keys(source: Reading) -> dict[SiteName, PublicKey]:

@@ -234,6 +234,15 @@ class AcceptedModel(Record):
     lineage: tuple[LineageRow, ...]
 
 
+class KeyRow(Record):
+    """A party's key that was replaced or revoked."""
+
+    party: Name
+    time: Moment
+    what: Name
+    former: PublicKey
+
+
 class SignOffRow(Record):
     """Who reviewed the run, when, and what that means (21 CFR 11.50)."""
 
@@ -272,5 +281,6 @@ class Report(Record):
     accepted: AcceptedModel | None
     handover: Handover | None
     """None: nothing was decided on the release of a model."""
+    key_changes: tuple[KeyRow, ...]
     software: tuple[SoftwareRow, ...]
     sign_offs: tuple[SignOffRow, ...] = ()

@@ -12,6 +12,7 @@ from aggregator.audit.privacy import privacy_section
 from aggregator.audit.reading import (
     Reading,
     conformance,
+    key_changes,
     keys,
     missing,
     quarantines,
@@ -86,6 +87,7 @@ def report_of(
         missing=missing(source),
         accepted=accepted,
         handover=handed,
+        key_changes=key_changes(source),
         software=software_rows(source.journal),
         sign_offs=sign_offs(source),
     )
