@@ -16,10 +16,17 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     generate_private_key,
 )
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from schemas.files import write_durably
+from schemas.errors import HomeRefused, InputRefused
+from schemas.files import read_private, write_durably
 from schemas.names import Address, Name
 from schemas.pages.certificates import certificate_rows
 from schemas.pages.records import CertificateRow
@@ -57,6 +64,64 @@ def shown_certificates(folder: Path) -> tuple[CertificateRow, ...]:
     return tuple(
         row for path in found if path.exists() for row in certificate_rows(path.read_bytes())
     )
+
+
+def renew_tls(folder: Path, *, address: Address) -> datetime:
+    """Put a new certificate of this home's own authority in place; return when it ends.
+
+    Raises:
+        HomeRefused: the authority's key is not here, as with a certificate that was handed in.
+    """
+    path = folder / "authority.key"
+    if not path.exists():
+        message = "renewal refused: the authority of this home's certificate is not its own"
+        raise HomeRefused(message, next_step="hand the new one in: aggregator tls install")
+    signer = load_pem_private_key(read_private(path), password=None)
+    authority = x509.load_pem_x509_certificate((folder / "authority.pem").read_bytes())
+    if not isinstance(signer, EllipticCurvePrivateKey):
+        message = "key refused: authority.key holds no elliptic-curve key"
+        raise HomeRefused(message, next_step="restore it from a backup")
+    host, key = address.rpartition(":")[0], generate_private_key(SECP256R1())
+    name = authority.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+    server = _certificate(host[:64], key, issuer=str(name), signer=signer, host=host)
+    content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    put(folder, server.public_bytes(Encoding.PEM), content)
+    return server.not_valid_after_utc
+
+
+def put(folder: Path, certificates: bytes, key: bytes) -> None:
+    """Put a certificate, with those between it and its authority, and its key in place."""
+    write_durably(folder / "server.key", key, mode=0o600)
+    write_durably(folder / "server.pem", certificates)
+
+
+def install_tls(folder: Path, *, certificates: bytes, key: bytes, authority: bytes) -> datetime:
+    """Put a certificate of another authority in place; return when it ends.
+
+    Raises:
+        InputRefused: a file holds something else, or key and certificate do not belong together.
+    """
+    try:
+        server = x509.load_pem_x509_certificates(certificates)[0]
+        own = load_pem_private_key(key, password=None).public_key()
+        x509.load_pem_x509_certificates(authority)
+    except (ValueError, TypeError):
+        message = "certificate refused: certificates and an unencrypted key in PEM are needed"
+        raise InputRefused(message, next_step="convert them, and try again") from None
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if own.public_bytes(*form) != server.public_key().public_bytes(*form):
+        message = "certificate refused: the key is not that of the first certificate"
+        raise InputRefused(message, next_step="name the key that belongs to it")
+    put(folder, certificates, key)
+    write_durably(folder / "authority.pem", authority)
+    (folder / "authority.key").unlink(missing_ok=True)
+    return server.not_valid_after_utc
+
+
+def ends(folder: Path) -> datetime:
+    """Return when the certificate that is shown ends."""
+    content = (folder / "server.pem").read_bytes()
+    return x509.load_pem_x509_certificates(content)[0].not_valid_after_utc
 
 
 def _certificate(

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from aggregator.cli import audit, checkpoint, dashboard, enrol, init, roster, serve
+from aggregator.cli import audit, checkpoint, dashboard, enrol, init, roster, serve, status, tls
 from aggregator.cli import run as run_command
 from schemas.command_line import run
 
@@ -19,6 +19,8 @@ app.command("init")(init.init)
 app.command("serve")(serve.serve)
 app.command("run")(run_command.run)
 app.command("dashboard")(dashboard.dashboard)
+app.command("status")(status.status)
+app.add_typer(tls.app, name="tls")
 app.add_typer(enrol.app, name="enrol")
 app.add_typer(roster.app, name="roster")
 app.add_typer(checkpoint.app, name="checkpoint")

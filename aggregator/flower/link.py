@@ -7,11 +7,13 @@
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
 from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, SUPERLINK_NODE_ID, SubStatus
 from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
@@ -26,18 +28,23 @@ from sqlalchemy import select, update
 
 from schemas.enrolment import Roster
 from schemas.files import make_folder
-from schemas.names import Moment
+from schemas.names import Moment, SiteName
 from schemas.wire.transport import parsed
 
 _HEARTBEAT_S = 10.0
+_MAKING_S = 60.0
+"""Another process makes the tables within this time."""
 
 
 def link_factory(folder: Path) -> LinkStateFactory:
-    """Open the link state in a folder of its own, or make it."""
+    """Open the link state in a folder of its own, or make it; one process at a time makes it."""
     make_folder(folder)
     folder.chmod(0o700)
     database = str(folder / "state.sqlite")
-    return LinkStateFactory(database, NoOpFederationManager(), ObjectStoreFactory(database))
+    made = LinkStateFactory(database, NoOpFederationManager(), ObjectStoreFactory(database))
+    with FileLock(folder / "state.lock", timeout=_MAKING_S, mode=0o600):
+        made.state()
+    return made
 
 
 def admit(state: LinkState, roster: Roster, *, at: Moment) -> None:
@@ -79,6 +86,14 @@ def came_back(state: LinkState, key: bytes) -> None:
             .where(MessageIns.dst_node_id == node, MessageIns.message_id.not_in(replied))
             .values(delivered_at="")
         )
+
+
+def connected(folder: Path) -> set[SiteName]:
+    """Name the sites whose nodes are connected now; nobody when the relay was never started."""
+    if not (folder / "state.sqlite").exists():
+        return set()
+    online = link_factory(folder).state().get_node_info(statuses=[NodeStatus.ONLINE])
+    return {one.name for one in online if one.online_until > time.time()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def admit_always(
                 admit(state, stored_roster(home), at=now())
                 seen = content
                 _log.info("the roster was read")
-        except (FederationError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - Flower's edge: whatever it is, it is tried again
             _log.error("the roster cannot be used: %s", type(error).__name__)
         is_over = over.wait(_PAUSE_S)
         if is_over or time.monotonic() >= written + PAUSE_S:

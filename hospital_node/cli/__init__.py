@@ -8,6 +8,7 @@ from hospital_node.cli import (
     audit,
     budget,
     cohort,
+    doctor,
     enrol,
     ingest,
     init,
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command("init")(init.init)
 app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
 app.add_typer(enrol.app, name="enrol")
 cohort.app.command("ingest")(ingest.ingest_cohort)
 cohort.app.command("report")(report.report)

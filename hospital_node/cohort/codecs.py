@@ -26,9 +26,9 @@ from pydicom.uid import (
 
 from hospital_node.cohort.deidentification import Technical
 
-__all__ = ["CodecMissing", "decoded", "missing"]
+__all__ = ["PREFERRED", "CodecMissing", "decoded", "missing"]
 
-_PREFERRED: Mapping[str, str] = MappingProxyType(
+PREFERRED: Mapping[str, str] = MappingProxyType(
     {
         HTJ2K: "pylibjpeg",
         HTJ2KLossless: "pylibjpeg",
@@ -75,7 +75,7 @@ def decoded(
         CodecMissing: no codec for this transfer syntax. A codec itself may raise anything.
     """
     decoder = _decoder(syntax, bits=int(header["BitsStored"]))
-    preferred = _PREFERRED.get(syntax, "")
+    preferred = PREFERRED.get(syntax, "")
     rows, columns = int(header["Rows"]), int(header["Columns"])
     samples = int(header.get("SamplesPerPixel", "1"))
     options: dict[str, Any] = {

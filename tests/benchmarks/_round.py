@@ -18,6 +18,7 @@ import aggregator.config
 import aggregator.federation
 import hospital_node.config
 import hospital_node.node
+from aggregator.config import AggregatorHome, load_root
 from aggregator.runs import Material
 from hospital_node.cohort.packs import seal
 from hospital_node.cohort.store import PIXELS, Records, place, workshop
@@ -25,6 +26,7 @@ from hospital_node.config import NodeHome
 from hospital_node.models.registry import Network, trainable_arrays
 from hospital_node.policy import Approval, approve
 from schemas.contract import CohortRules, DataContract, LabelClass, LabelRules, PartByColumn
+from schemas.enrolment import fingerprint_of
 from schemas.image_rules import ImageRules, Range
 from schemas.manifest import DatasetManifest, ImageRow
 from schemas.names import digest_of, now
@@ -44,18 +46,20 @@ from schemas.recipe import FixedNormalisation, Preprocessing, StoredBits
 from schemas.wire.arrays import encoded, layout_of
 
 SIDE, IMAGES, BATCH, RATE = 64, 200, 32, 0.01
+HIDDEN = 146
+"""Width of the hidden layer: 1,202,448 parameters in all."""
 SITES = ("A", "B", "C", "D")
 
 
 class SmallNetwork(nn.Module):
     """Two convolutions with pooling, one hidden layer, ten outputs."""
 
-    def __init__(self) -> None:
+    def __init__(self, hidden: int = HIDDEN) -> None:
         super().__init__()
         self.first = nn.Conv2d(1, 16, 3, padding=1)
         self.second = nn.Conv2d(16, 32, 3, padding=1)
-        self.hidden = nn.Linear(32 * (SIDE // 4) ** 2, 146)
-        self.last = nn.Linear(146, 10)
+        self.hidden = nn.Linear(32 * (SIDE // 4) ** 2, hidden)
+        self.last = nn.Linear(hidden, 10)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the first output of each image, [batch]."""
@@ -65,11 +69,11 @@ class SmallNetwork(nn.Module):
         return logits[:, 0]
 
 
-def network() -> Network:
+def network(hidden: int = HIDDEN) -> Network:
     """Make the network, the same each time."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        module = SmallNetwork()
+        module = SmallNetwork(hidden)
     return Network("benchmark", module, lambda images: images, (1, SIDE, SIDE))
 
 
@@ -82,22 +86,39 @@ class Homes:
     material: Material
 
 
-def homes(folder: Path, *, rounds: int) -> Homes:
-    """Make a home for each silo, with a cohort and an approved plan."""
-    arrays = trainable_arrays(network().module)
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What is measured: how many sites, how large a network, and whether each round is judged."""
+
+    sites: tuple[str, ...] = SITES
+    hidden: int = HIDDEN
+    judged: bool = False
+
+
+WHOLE = Size()
+
+
+def homes(folder: Path, *, rounds: int, size: Size = WHOLE, address: str = "") -> Homes:
+    """Make a home for each silo, with a cohort and an approved plan.
+
+    With an address the aggregator can be reached over a network.
+    """
+    arrays = trainable_arrays(network(size.hidden).module)
     initial = encoded(arrays, layout_of(arrays))
     rules = contract()
-    plan = _plan(rules, initial, rounds=rounds)
-    aggregator.federation.make(folder / "aggregator", federation="benchmark")
-    for number, site in enumerate(SITES):
+    plan = _plan(rules, initial, rounds=rounds, size=size)
+    aggregator.federation.make(folder / "aggregator", federation="benchmark", address=address)
+    root = load_root(AggregatorHome(folder / "aggregator"))
+    told = {"address": address, "fingerprint": fingerprint_of(root)} if address else {}
+    for number, site in enumerate(size.sites):
         home = NodeHome(folder / site)
-        hospital_node.node.make(home.root, site=site)
+        hospital_node.node.make(home.root, site=site, **told)
         _store_cohort(home, rules, seed=number)
         approval = Approval(
             plan=plan.digest, approver="benchmark", approved=now(), without_privacy=True
         )
         approve(home, plan, approval)
-    nodes = tuple(folder / site for site in SITES)
+    nodes = tuple(folder / site for site in size.sites)
     return Homes(folder / "aggregator", nodes, Material(plan, rules, initial))
 
 
@@ -167,20 +188,21 @@ def contract() -> DataContract:
     )
 
 
-def _plan(contract: DataContract, initial: bytes, *, rounds: int) -> TrainingPlan:
-    """Make a plan that judges its last round only; `network` stands in for the one it names."""
+def _plan(contract: DataContract, initial: bytes, *, rounds: int, size: Size) -> TrainingPlan:
+    """Make a plan that judges its last round, or each; `network` stands in for the one it names."""
+    judged = tuple(range(1, rounds + 1)) if size.judged else (rounds,)
     return TrainingPlan(
         name="benchmark",
         title="Rounds to measure",
         contract=PinnedFile(file="benchmark.contract.toml", pinned=contract.digest),
         initial=InitialArrays(seed=0, arrays=digest_of(initial)),
         network=ConvolutionalNetwork(),
-        sites=_plan_sites(SITES),
+        sites=_plan_sites(size.sites),
         rounds=rounds,
         local=Epochs(epochs=1, batch_images=BATCH, optimizer=Sgd(learning_rate=RATE)),
         privacy=NoPrivacy(kind="none"),
-        evaluation=EvaluationPlan(rounds=(rounds,)),
-        participation=Participation(quorum=len(SITES)),
+        evaluation=EvaluationPlan(rounds=judged),
+        participation=Participation(quorum=len(size.sites)),
     )
 
 

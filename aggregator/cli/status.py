@@ -1,0 +1,91 @@
+"""`aggregator status`: how the federation stands, for whoever keeps it running."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import typer
+
+from aggregator.cli.options import Home, Json
+from aggregator.config import AggregatorHome, load_config
+from aggregator.federation import stored_roster
+from aggregator.run_state import StateFile
+from aggregator.tls import ends
+from schemas.audit.events import TurnedAway
+from schemas.audit.lines import read_facts
+from schemas.command_line import say_json
+from schemas.enrolment import Member
+from schemas.names import moment_of
+
+_SOON = timedelta(days=30)
+
+
+def status(home: Home, json: Json = False) -> None:
+    """Show members, connected nodes, runs, what ends soon, and calls that were turned away.
+
+    It only reads, so it works while a run owns the home.
+
+    Example: aggregator status --home /srv/federation
+    """
+    paths = AggregatorHome(home)
+    found = _found(paths)
+    if json:
+        say_json(found)
+        return
+    typer.echo(f"{found['federation']}, roster {found['serial']}")
+    for one in found["members"]:
+        state = "connected" if one["connected"] else "not connected"
+        typer.echo(f"{one['site']}: {state}{', ' + one['key'] if one['key'] else ''}")
+    for name, run in found["runs"].items():
+        typer.echo(f"{name}: round {run['round']}, {run['phase']}; accepted {run['accepted']}")
+    if found["certificate"]:
+        typer.echo(f"The certificate counts until {found['certificate'][:10]}.")
+    for reason, count in found["turned_away"].items():
+        typer.echo(f"Turned away at the port, {reason}: {count} calls")
+
+
+def _found(paths: AggregatorHome) -> dict[str, Any]:
+    config, roster = load_config(paths), stored_roster(paths)
+    online = set[str]()
+    if config.address is not None:
+        from aggregator.flower.link import connected  # noqa: PLC0415 (takes a second to load)
+
+        online = connected(paths.link)
+    turned_away = Counter[str]()
+    if paths.door.exists():
+        for facts in read_facts(paths.door, TurnedAway):
+            if isinstance(facts, TurnedAway):
+                turned_away[facts.reason] += facts.count
+    return {
+        "federation": config.federation,
+        "serial": roster.serial,
+        "members": [
+            {"site": one.site, "connected": one.site in online, "key": _key(one)}
+            for one in roster.members
+        ],
+        "runs": dict(_runs(paths)),
+        "certificate": moment_of(ends(paths.tls)) if config.address else None,
+        "turned_away": dict(sorted(turned_away.items())),
+    }
+
+
+def _runs(paths: AggregatorHome) -> list[tuple[str, dict[str, Any]]]:
+    """Return how each run stands, oldest first."""
+    found = []
+    for path in sorted(paths.runs.glob("*/states.jsonl")):
+        state = StateFile(path).last()
+        if state is not None:
+            accepted = state.accepted.round or None
+            stands = {"round": state.round, "phase": state.phase, "accepted": accepted}
+            found.append((path.parent.name, stands))
+    return found
+
+
+def _key(member: Member) -> str:
+    """Say that a key has expired, or will soon; empty when there is nothing to say."""
+    if member.until is None:
+        return ""
+    left = datetime.fromisoformat(member.until) - datetime.now(UTC)
+    if left <= timedelta(0):
+        return f"its key EXPIRED on {member.until[:10]}"
+    return f"its key expires on {member.until[:10]}" if left < _SOON else ""
