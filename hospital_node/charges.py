@@ -7,8 +7,8 @@
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 
-from hospital_node.node import Node, installed_code
-from hospital_node.policy import Policy
+from hospital_node.node import Node
+from hospital_node.policy import Policy, installed_code
 from hospital_node.privacy.consistency import hold_ledger
 from hospital_node.privacy.ledger import Entry, Ledger
 from hospital_node.work import Work

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from hospital_node.cohort.findings import conforms
 from hospital_node.cohort.store import Cohort, manifest_digest, open_cohort
-from hospital_node.node import Node, installed_code
-from hospital_node.policy import approved_plan, load_policy
+from hospital_node.node import Node
+from hospital_node.policy import approved_plan, installed_code, load_policy
 from hospital_node.privacy.consistency import hold_ledger
 from hospital_node.privacy.discrete_gaussian import discrete_gaussian
 from hospital_node.privacy.ledger import Entry, Ledger

@@ -21,7 +21,7 @@ from hospital_node.config import (
     write_config,
     write_keys,
 )
-from hospital_node.policy import DEFAULT_POLICY
+from hospital_node.policy import DEFAULT_POLICY, installed_code
 from hospital_node.privacy import ledger
 from schemas.audit.events import HomeMade, RosterTaken
 from schemas.audit.journal import Journal, refuse_empty
@@ -31,8 +31,7 @@ from schemas.audit.work import at_work
 from schemas.enrolment import Roster
 from schemas.errors import EnvelopeRefused, HomeRefused
 from schemas.files import make_whole, owned, sync_folder, write_durably
-from schemas.names import Digest, Moment, PublicKey, SiteName, now
-from schemas.software import code_identity
+from schemas.names import Moment, PublicKey, SiteName, now
 from schemas.wire.envelope import opened as opened_envelope
 from schemas.wire.keys import SigningKey, former_keys
 
@@ -231,8 +230,3 @@ def _journal(
 ) -> Journal:
     origin = site_origin(config.site)
     return Journal(home.journal, origin=origin, key=key, clock=clock, former=former)
-
-
-def installed_code() -> Digest:
-    """Name the installed code of this side."""
-    return code_identity(Path(__file__).parent)

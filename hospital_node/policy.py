@@ -3,8 +3,11 @@
 * An empty policy approves nothing. A plan is approved by digest, by a named person, one at a time.
 * The cap bounds what all plans together may spend of each patient's privacy.
 * A plan without privacy needs an approval that says so.
+* Which installed code may work can be pinned, by its digest.
 * The node trains from its own copy of the approved plan, never from one that a message brings.
 """
+
+from pathlib import Path
 
 import tomlkit
 from pydantic import Field
@@ -12,11 +15,12 @@ from pydantic import Field
 from hospital_node.config import NodeHome
 from hospital_node.protection import apart
 from schemas.base import Record
-from schemas.errors import HomeRefused, InputRefused, PlanNotApproved, PrivacyRequired
+from schemas.errors import CodeChanged, HomeRefused, InputRefused, PlanNotApproved, PrivacyRequired
 from schemas.files import write_durably
 from schemas.names import Digest, Moment, SiteName, Text
 from schemas.plan import NoPrivacy, PatientPrivacy, TrainingPlan
 from schemas.protection.settings import LEAST_SURVIVORS, Encrypted
+from schemas.software import code_identity
 
 DEFAULT_POLICY = """# What this hospital allows. Change it with: hospital-node policy --help
 
@@ -50,10 +54,18 @@ class Masking(Record):
     """Fewest sites in a sum; the plan may demand more."""
 
 
+class Software(Record):
+    """The installed code that may work here."""
+
+    code: Digest
+
+
 class Policy(Record):
     """What this hospital allows."""
 
     limit: Limit
+    software: Software | None = None
+    """None: whichever is installed; the journal names it at every start."""
     masking: Masking = Masking()
     approvals: tuple[Approval, ...] = ()
 
@@ -101,6 +113,34 @@ def set_limit(home: NodeHome, limit: Limit) -> None:
     write_durably(home.policy, tomlkit.dumps(document).encode())
 
 
+def pin_code(home: NodeHome, code: Digest | None) -> None:
+    """Allow only this installed code from now on; None: whichever is installed."""
+    document = tomlkit.parse(home.policy.read_text(encoding="utf-8"))
+    document.pop("software", None)
+    if code is not None:
+        document["software"] = {"code": code}
+    write_durably(home.policy, tomlkit.dumps(document).encode())
+
+
+def installed_code() -> Digest:
+    """Name the installed code of this side."""
+    return code_identity(Path(__file__).parent)
+
+
+def _refuse_other_code(policy: Policy) -> None:
+    found = installed_code()
+    if policy.software is not None and policy.software.code != found:
+        message = (
+            f"request refused: the installed code is {found[:19]}…, "
+            f"this hospital allows only {policy.software.code[:19]}…"
+        )
+        next_step = (
+            "install the allowed version; or, once the new one was checked: "
+            "hospital-node policy pin --home DIR --approver NAME"
+        )
+        raise CodeChanged(message, next_step=next_step)
+
+
 def refuse_unsuitable(plan: TrainingPlan, limit: Limit, *, without_privacy: bool) -> None:
     """Refuse a plan that nobody here may approve as it stands.
 
@@ -138,11 +178,13 @@ def approved_plan(home: NodeHome, digest: Digest, *, site: SiteName) -> tuple[Tr
     """Return this hospital's own copy of an approved plan, and the policy as it stands now.
 
     Raises:
+        CodeChanged: the installed code is not the one that is allowed here.
         PlanNotApproved: nobody here approved this digest, or the plan does not name this site.
         InputRefused: the policy's delta has changed since.
         IntegrityLost: the stored plan is damaged, or of another version of this software.
     """
     policy = load_policy(home)
+    _refuse_other_code(policy)
     approval = next((one for one in policy.approvals if one.plan == digest), None)
     path = home.plans / f"{digest.removeprefix('sha256:')}.json"
     if approval is None or not path.exists():

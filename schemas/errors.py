@@ -13,6 +13,7 @@ FederationError
 │   ├── PlanNotApproved
 │   ├── PrivacyRequired
 │   ├── BudgetExceeded
+│   ├── CodeChanged                  the installed code is not the one that is allowed
 │   └── SelfTestFailed               the privacy mechanism does not do what it claims here
 ├── PeerRefused             exit 6   another party's message or absence
 │   ├── ArchiveRefused               a PACS or DICOMweb that is silent, refuses, or breaks off
@@ -114,6 +115,10 @@ class BudgetExceeded(PolicyRefused):
             "hospital-node policy limit --home DIR --epsilon VALUE --approver NAME",
         )
         self.before, self.after, self.limit, self.delta = before, after, limit, delta
+
+
+class CodeChanged(PolicyRefused):
+    """The installed code is not the one that this hospital allows."""
 
 
 class SelfTestFailed(PolicyRefused):

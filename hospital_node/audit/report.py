@@ -11,8 +11,8 @@ from hospital_node.audit.plots import HEIGHT, WIDTH, spending_plot
 from hospital_node.audit.records import HospitalReport, Identity, ModelRow, PartRow
 from hospital_node.config import NodeHome, load_config
 from hospital_node.delivery import installed, models, opened_model
-from hospital_node.node import installed_code, membership_of
-from hospital_node.policy import load_policy
+from hospital_node.node import membership_of
+from hospital_node.policy import installed_code, load_policy
 from hospital_node.privacy.consistency import hold_charges
 from hospital_node.privacy.ledger import Entry, Ledger, Row, standing
 from hospital_node.privacy.uncharged import uncharged

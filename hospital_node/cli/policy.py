@@ -11,7 +11,9 @@ from hospital_node.policy import (
     Approval,
     Limit,
     approve,
+    installed_code,
     load_policy,
+    pin_code,
     refuse_unsuitable,
     set_limit,
 )
@@ -19,7 +21,7 @@ from hospital_node.pretrained import take_in
 from hospital_node.privacy.forecast import Forecast, forecast
 from hospital_node.privacy.ledger import Ledger
 from hospital_node.privacy.uncharged import said, uncharged
-from schemas.audit.events import LimitSet, PlanApproved, ReplySent, Reserved
+from schemas.audit.events import CodePinned, LimitSet, PlanApproved, ReplySent, Reserved
 from schemas.audit.lines import read_facts
 from schemas.command_line import say_json
 from schemas.errors import BudgetExceeded, InputRefused
@@ -122,6 +124,30 @@ def limit_epsilon(
         say_json(new.model_dump(mode="json"))
         return
     typer.echo(f"The cap is epsilon {new.epsilon:g} at delta {new.delta:g} (was {old.epsilon:g}).")
+
+
+@app.command("pin")
+def pin(
+    home: Home,
+    approver: Approver,
+    off: Annotated[bool, typer.Option("--off", help="Allow whichever code is installed.")] = False,
+    json: Json = False,
+) -> None:
+    """Allow only the code that is installed now; after an update every request is refused.
+
+    Check an update, then pin again. The digest stands in the journal at every start.
+
+    Example: hospital-node policy pin --home /srv/consilium --approver "A. Steward, DPO"
+    """
+    named(approver)
+    code = None if off else installed_code()
+    with opened(home, command="policy-pin") as node:
+        node.journal.append(CodePinned(approver=approver, code=code))
+        pin_code(node.home, code)
+    if json:
+        say_json({"code": code})
+        return
+    typer.echo(f"Only {code} may work here." if code else "Whichever code is installed may work.")
 
 
 @app.command("show")

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from schemas.audit.home_events import (
+    CodePinned,
     CohortIngested,
     CohortWithdrawn,
     ConformanceReported,
@@ -72,6 +73,7 @@ from schemas.names import Digest, Moment
 __all__ = [
     "AuditEvent",
     "CheckpointStored",
+    "CodePinned",
     "CohortIngested",
     "CohortWithdrawn",
     "ConformanceReceived",
@@ -138,6 +140,7 @@ Facts: TypeAlias = Annotated[
     | PlanApproved
     | PrivateErased
     | LimitSet
+    | CodePinned
     | RunOpened
     | RunClosed
     | RoundMoved

@@ -163,6 +163,14 @@ class PrivateErased(Record):
     """Of events from before this."""
 
 
+class CodePinned(Record):
+    """A named person said which installed code may work here; None: whichever is installed."""
+
+    kind: Literal["code-pinned"] = "code-pinned"
+    approver: Text
+    code: Digest | None
+
+
 class LimitSet(Record):
     """A named person changed the hospital's cap."""
 

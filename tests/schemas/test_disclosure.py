@@ -169,6 +169,7 @@ EVENTS: dict[str, tuple[str, str]] = {
         "public keys, and a coarse reason",
     ),
     "LimitSet": ("approver epsilon delta", "a person's choice"),
+    "CodePinned": ("approver code", "a person's choice, and a digest of published code"),
     "ModelInstalled": ("run round arrays approver", "a person's act"),
     "ModelReceived": ("run round arrays release", "names what came"),
     "PlanApproved": ("plan approver epsilon_limit delta", "a person's choice"),
