@@ -79,15 +79,10 @@ class Known:
             {place: tuple(map(keyed, names)) for place, names in pictures.items()},
         )
 
-    @property
-    def owners(self) -> Mapping[str, Pseudonym]:
-        """Return the patient of each labelled instance or series."""
-        return {name: one.patient for name, one in self.rows.items()}
-
-    @property
-    def picture_owners(self) -> Mapping[int, Pseudonym]:
-        """Return the patient of each PNG that the table names, by its place in the source."""
-        return {place: self.rows[names[0]].patient for place, names in self.pictures.items()}
+    def picture_owner(self, place: int) -> Pseudonym | None:
+        """Return the patient of the PNG that the table names, by its place in the source."""
+        names = self.pictures.get(place)
+        return None if names is None else self.rows[names[0]].patient
 
 
 def _renamed(patient: str, contract: DataContract, *, key: bytes) -> tuple[Pseudonym, Part]:

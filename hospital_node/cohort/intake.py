@@ -111,7 +111,7 @@ def _remembered(
         return name, read
     name = keyed_name(outcome.content, key=key, purpose="file")
     read = _read_image(outcome, key) if isinstance(outcome, Image) else _read_masks(outcome, key)
-    owner = read.patient or reader.known.picture_owners.get(place) or _labelled(read, reader.known)
+    owner = read.patient or reader.known.picture_owner(place) or _labelled(read, reader.known)
     if owner in reader.known.withdrawn:
         return name, FileRead("withdrawn")
     if isinstance(outcome, Outlines):

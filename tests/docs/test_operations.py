@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 import hospital_node.cli
+from hospital_node.cohort.ingest import ingest
 from hospital_node.cohort.sources.settings import DicomWeb, Pacs
+from hospital_node.cohort.store import open_cohort
 from hospital_node.config import NodeConfig, NodeHome
 from schemas.base import Record
 from schemas.command_line import run
@@ -14,6 +16,9 @@ from schemas.contract import DataContract
 from schemas.reference import ReferenceHistogram
 from tests.docs.pages import DOCS, blocks, commands, rows
 from tests.docs.test_quickstart import write_hospital
+from tests.hospital_node.cohort.exports import desk, image, write
+from tests.hospital_node.cohort.exports import pixels as pixels_of
+from tests.hospital_node.cohort.outlined import square, write_picture
 from tests.hospital_node.cohort.sources.orthanc import PASSWORD, USER, Orthanc, running
 
 PAGES = DOCS / "operations"
@@ -121,3 +126,21 @@ def settings(name: str, archive: Orthanc) -> str:
     }.items():
         shown = shown.replace(place, value)
     return shown
+
+
+def test_masks_lie_where_the_contract_s_page_says(workplace: Path) -> None:
+    agreed = DataContract.from_toml(Path("lesions.contract.toml").read_text() + "\n[labels.mask]\n")
+    few = agreed.cohort.model_copy(update={"min_patients": 2})
+    (table,) = blocks(DOCS / "data-contract.md", "csv")
+    (workplace / "labels.csv").write_text(table)
+    for number in (1, 2):
+        values = pixels_of(number, shape=(32, 32))
+        write(image(number, patient=f"P{number}", values=values), workplace / f"dicom/{number}")
+    write_picture(workplace / "masks" / "1.png", square(32))
+    agreed = agreed.model_copy(update={"cohort": few})
+    place = workplace / "store"
+    report = ingest(workplace / "dicom", workplace / "labels.csv", agreed, desk=desk(place))
+    assert (report.manifest.read, report.manifest.not_used) == (3, ())
+    masks = open_cohort(place, agreed.digest).masks
+    assert masks is not None
+    assert sorted(bool(one.any()) for one in masks) == [False, True]

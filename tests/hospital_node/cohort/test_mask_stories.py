@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from hospital_node.cohort.reasons import REASONS, NotUsed
+from hospital_node.cohort.workers import read_apart
 from tests.hospital_node.cohort.exports import (
     image,
     write,
@@ -14,6 +16,7 @@ from tests.hospital_node.cohort.exports import (
 from tests.hospital_node.cohort.outlined import (
     codes,
     drawn,
+    masked,
     pictures,
     seg,
     segmentation,
@@ -146,3 +149,26 @@ def test_what_is_wrong_with_a_mask_has_a_code_and_every_file_is_counted(
     found = {one.code: one.severity for one in report.findings}
     assert all(found[code] == "warn" for code in expected)
     assert cohort.masks is not None
+
+
+def test_mutated_masks_end_as_masks_or_with_a_code(tmp_path: Path) -> None:
+    whole = [
+        write_picture(tmp_path / "mask.png", drawn(1)).read_bytes(),
+        write(seg(1), tmp_path / "mask.seg").read_bytes(),
+        write(seg(3, kind="LABELMAP"), tmp_path / "map.seg").read_bytes(),
+    ]
+    random = np.random.default_rng(20)
+    paths = []
+    for number in range(90):
+        content = bytearray(whole[number % 3])
+        for place in random.integers(0, len(content), 1 + number % 4):
+            content[place] ^= 1 << int(random.integers(8))
+        if number % 5 == 0:
+            del content[int(random.integers(9, len(content))) :]
+        paths.append(tmp_path / f"{number}")
+        paths[-1].write_bytes(content)
+    outcomes = dict(read_apart(paths, masked(), workers=2))
+    assert sorted(outcomes) == list(range(90))
+    refused = [one.code for one in outcomes.values() if isinstance(one, NotUsed)]
+    assert set(refused) <= REASONS.keys()
+    assert 10 < len(refused) < 90
