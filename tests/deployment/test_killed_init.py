@@ -74,9 +74,9 @@ def test_a_killed_init_leaves_a_whole_home_or_none(tmp_path: Path, side: str) ->
         timeout=120,
     )
     *killed, last = json.loads(ran.stdout)
-    assert last == [0, [0, 2], 3, [0, 2]]
+    assert last == [0, [0, 3], 3, [0, 3]]
     assert len(killed) > 20
     for status, before, again, after in killed:
         assert status == 9
-        assert [before, again] in ([[3, None], 0], [[0, 2], 3]), "neither whole nor none"
-        assert after == [0, 2]
+        assert [before, again] in ([[3, None], 0], [[0, 3], 3]), "neither whole nor none"
+        assert after == [0, 3]
