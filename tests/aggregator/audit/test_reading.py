@@ -1,7 +1,11 @@
 """What the whole journal says beside the run: keys and software."""
 
+import pytest
+
 from aggregator.audit.rendering import render
+from aggregator.audit.report import report
 from schemas.audit.events import KeyReplaced, Revoked, SoftwareStarted, SoftwareStopped
+from schemas.errors import InputRefused
 from schemas.names import digest_of
 from tests.aggregator.audit import runs
 from tests.aggregator.audit.test_report import reported
@@ -36,3 +40,9 @@ def test_software_that_was_cut_off_is_counted() -> None:
         log.note(one)
     (row,) = reported(log).software
     assert (row.starts, row.cut_off) == (4, 2)
+
+
+def test_a_run_that_the_journal_does_not_hold_is_refused() -> None:
+    log = runs.empty_run()
+    with pytest.raises(InputRefused, match=f"holds no run other, only {runs.RUN}"):
+        report(log.events, plan=log.plan, run="other", facts=log.facts())

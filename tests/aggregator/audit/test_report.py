@@ -4,7 +4,6 @@ import pytest
 
 from aggregator.audit.report import Report, ReportFacts, report
 from schemas.audit.events import AuditEvent, Quarantined
-from schemas.errors import InputRefused
 from schemas.names import digest_of
 from schemas.pages.records import Finding, Standing
 from schemas.wire.keys import SigningKey
@@ -292,12 +291,6 @@ def test_events_of_another_run_are_not_reported(private: Report) -> None:
     made = reported(log)
     assert made.releases == private.releases
     assert made.rounds == private.rounds
-
-
-def test_a_run_that_the_journal_does_not_hold_is_refused() -> None:
-    log = runs.empty_run()
-    with pytest.raises(InputRefused, match=f"holds no run other, only {runs.RUN}"):
-        report(log.events, plan=log.plan, run="other", facts=log.facts())
 
 
 def test_no_word_of_the_report_claims_conformance_with_a_law(private: Report) -> None:
