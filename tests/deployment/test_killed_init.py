@@ -71,7 +71,7 @@ def test_a_killed_init_leaves_a_whole_home_or_none(tmp_path: Path, side: str) ->
         capture_output=True,
         check=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     *killed, last = json.loads(ran.stdout)
     assert last == [0, [0, 3], 3, [0, 3]]
