@@ -185,11 +185,11 @@ def hospitals() -> Path:
     return folder
 
 
-def write_hospital(folder: Path, number: int) -> None:
-    """Write one invented hospital: thirty patients, small images."""
+def write_hospital(folder: Path, number: int, *, patients: int = 30) -> None:
+    """Write one invented hospital with small images."""
     site = SyntheticSite(
         name=folder.name,
-        patients=30,
+        patients=patients,
         prevalence=0.5,
         rows=32,
         columns=32,
