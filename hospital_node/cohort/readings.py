@@ -12,7 +12,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -259,7 +259,13 @@ def _version(name: str) -> str:
 
 
 def _written(outcome: FileRead) -> str:
-    return json.dumps(astuple(outcome), separators=(",", ":"))
+    return json.dumps(outcome, default=_listed, separators=(",", ":"))
+
+
+def _listed(record: object) -> list[object]:
+    """Return the values of a dataclass in order; `astuple` copies every one, which costs most."""
+    names: tuple[str, ...] = type(record).__slots__  # type: ignore[attr-defined] # of our dataclasses
+    return [getattr(record, name) for name in names]
 
 
 def _parsed(content: str) -> FileRead:
