@@ -17,6 +17,7 @@ from aggregator.config import AggregatorHome
 from schemas.audit.verification.container import Container
 from schemas.wire.keys import SigningKey
 from tests.bundles import OWN, Finished, repacked, understood
+from tests.encrypted import ENCRYPTED
 from tests.masked import FOUR, MASKED, SUMMED, made_of_four, model_of
 
 Facts = dict[str, Any]
@@ -25,10 +26,21 @@ Facts = dict[str, Any]
 @cache
 def masked_run() -> Finished:
     """Run a masked study to its end, once in a process."""
-    folder = Path(tempfile.mkdtemp(prefix="consilium-masked-"))
+    return finished("input", MASKED | SUMMED)
+
+
+@cache
+def encrypted_run() -> Finished:
+    """Run an encrypted study to its end, once in a process."""
+    return finished("encrypt", ENCRYPTED)
+
+
+def finished(dropped: str, plan: Facts) -> Finished:
+    """Run a study to its end; one site drops."""
+    folder = Path(tempfile.mkdtemp(prefix="consilium-summed-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    study = made_of_four(folder, **MASKED, **SUMMED)
-    model_of(study, {"south": "input"})
+    study = made_of_four(folder, **plan)
+    model_of(study, {"south": dropped})
     home = AggregatorHome(study.aggregator)
     run = max(path.parent.name for path in home.runs.glob("*/plan.json"))
     path = folder / "bundle.zip"
@@ -43,9 +55,8 @@ def masked_run() -> Finished:
     return Finished(run, files, SigningKey.load(home.root_key).public, keys)
 
 
-def told(folder: Path, change: Callable[[Facts], None], kind: str) -> list[str]:
+def told(run: Finished, folder: Path, change: Callable[[Facts], None], kind: str) -> list[str]:
     """Change the first event of a kind in the aggregator's log, sign it anew, and verify."""
-    run = masked_run()
     lines = run.lines(OWN)
     for index, line in enumerate(lines):
         event = json.loads(line)
@@ -61,6 +72,12 @@ def test_an_untouched_masked_bundle_verifies(tmp_path: Path) -> None:
     findings, result = understood(repacked(masked_run().files), tmp_path)
     assert findings.faults == []
     assert result.rounds == (1,)
+    assert set(result.verdicts) == {1}
+
+
+def test_an_untouched_encrypted_bundle_verifies(tmp_path: Path) -> None:
+    findings, result = understood(repacked(encrypted_run().files), tmp_path)
+    assert findings.faults == []
     assert set(result.verdicts) == {1}
 
 
@@ -93,11 +110,36 @@ LIES: dict[str, tuple[Callable[[Facts], None], str]] = {
 }
 
 
+def leave_openings_out(facts: Facts) -> None:
+    del facts["openings"]["west"]
+
+
+def forge_an_opening(facts: Facts) -> None:
+    facts["openings"]["west"] = facts["agreements"]["west"]
+
+
+ENCRYPTED_LIES: dict[str, tuple[Callable[[Facts], None], str]] = {
+    "a survivor is left out": (drop_a_survivor, "2 sites are in it, 3 are needed"),
+    "a site is put in": (add_a_survivor, "what it names of south in the exchange encrypt was not"),
+    "an agreement is invented": (forge_an_agreement, "west agreed to no such set of survivors"),
+    "another announcement": (change_an_advert, "what it names of west in the exchange announce"),
+    "too few openings": (leave_openings_out, "2 sites opened it, 3 are needed"),
+    "an opening is invented": (forge_an_opening, "what it names of west in the exchange open was"),
+}
+
+
+@pytest.mark.parametrize(("lie", "found"), ENCRYPTED_LIES.values(), ids=ENCRYPTED_LIES)
+def test_an_encrypted_sum_that_is_told_otherwise_is_found(
+    tmp_path: Path, lie: Callable[[Facts], None], found: str
+) -> None:
+    assert any(found in one for one in told(encrypted_run(), tmp_path, lie, "sum-opened"))
+
+
 @pytest.mark.parametrize(("lie", "found"), LIES.values(), ids=LIES)
 def test_a_sum_that_is_told_otherwise_is_found(
     tmp_path: Path, lie: Callable[[Facts], None], found: str
 ) -> None:
-    assert any(found in one for one in told(tmp_path, lie, "sum-opened"))
+    assert any(found in one for one in told(masked_run(), tmp_path, lie, "sum-opened"))
 
 
 def test_the_log_tells_who_was_in_each_sum_and_no_share() -> None:
