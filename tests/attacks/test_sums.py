@@ -13,8 +13,12 @@ import pytest
 import rfc8785
 
 from aggregator.audit.bundle import bundled
+from aggregator.audit.reading import reading
+from aggregator.audit.visibility import visibility
 from aggregator.config import AggregatorHome
+from schemas.audit.events import AuditEvent
 from schemas.audit.verification.container import Container
+from schemas.plan import TrainingPlan
 from schemas.wire.keys import SigningKey
 from tests.bundles import OWN, Finished, repacked, understood
 from tests.encrypted import ENCRYPTED
@@ -152,3 +156,19 @@ def test_the_log_tells_who_was_in_each_sum_and_no_share() -> None:
         *("kind", "run", "round", "request", "purpose", "attempt", "exchange", "arrays", "sites"),
         *("site", "reply", "size_bytes"),
     }
+
+
+SAID: dict[str, tuple[Callable[[], Finished], str]] = {
+    "masked": (masked_run, "No single update was ever visible: each left its site under masks"),
+    "encrypted": (encrypted_run, "one site and the aggregator together could have opened each"),
+}
+
+
+@pytest.mark.parametrize(("run", "said"), SAID.values(), ids=SAID)
+def test_the_report_says_who_could_read_an_update(run: Callable[[], Finished], said: str) -> None:
+    told = run()
+    events = [AuditEvent.from_canonical(line) for line in told.lines(OWN)]
+    plan = TrainingPlan.from_canonical(told.files["plan.json"])
+    text = visibility(reading(events, run=told.run), plan)
+    assert said in text
+    assert "sums alone, 1 of 3 sites each. Attempts that were lost, with nothing opened: 0." in text
