@@ -7,6 +7,7 @@
 * Figures are held out: a hospital that never takes part says how good each round's model is.
 """
 
+import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -26,19 +27,19 @@ from deployment.embedded.turns import Answer, Answers, take_turns
 from deployment.invented_sites import HELD_OUT, HeldOut, Scenario, agree, furnish
 from deployment.material import pin
 from deployment.outcome import ENDS, round_outcomes
-from deployment.poison import poisoned
+from deployment.poison import POISONS, poisoned
 from hospital_node.config import Membership
 from hospital_node.node import Node, opened
 from hospital_node.session import answer, unable
-from schemas.audit.events import Facts, Quarantined, ReplyReceived, RoundMoved
+from schemas.audit.events import Facts, Quarantined, ReplyReceived, RoundMoved, SumOpened
 from schemas.base import Record
 from schemas.contract import DataContract, PartByHash
 from schemas.errors import FederationError, InputRefused
 from schemas.files import write_durably
 from schemas.names import Name, SiteName
 from schemas.plan import PatientPrivacy, TrainingPlan
-from schemas.update import EvaluateRequest, TrainRequest
-from schemas.wire.envelope import opened as opened_envelope
+from schemas.protection.settings import PROTECTIONS
+from schemas.wire.envelope import Envelope
 from schemas.wire.packet import Packet
 
 FRACTION = 0.25
@@ -107,7 +108,8 @@ def written_plan(plan: TrainingPlan, scenario: Scenario, folder: Path) -> Path:
     judged = sorted({one for one in plan.evaluation.rounds if one < plan.rounds} | {plan.rounds})
     expected = {"expected_patients": max(1.0, round(scenario.patients * (1 - FRACTION)))}
     private = isinstance(plan.privacy, PatientPrivacy)
-    quorum = max(plan.participation.quorum, math.ceil(scenario.sites / 2))
+    least = PROTECTIONS[plan.protection.kind].least_quorum(scenario.sites)
+    quorum = max(plan.participation.quorum, math.ceil(scenario.sites / 2), least)
     fields["contract"] = {"file": "simulation.contract.toml"}
     fields["initial"] = {"seed": plan.initial.seed}
     fields["sites"] = [{"site": one} | (expected if private else {}) for one in scenario.names]
@@ -156,9 +158,11 @@ def simulated(
     """Play a plan at invented hospitals; homes and models are left in `folder`.
 
     Raises:
-        InputRefused: the plan's contract makes volumes or colour.
+        InputRefused: the plan's contract makes volumes or colour, or its updates are masked and
+        would be poisoned.
         InvalidRecord: the plan's parts do not go together for these hospitals.
     """
+    _refuse_unplayable(plan, scenario)
     rules = contract_for(contract)
     text = tomlkit.dumps(rules.model_dump(mode="json", exclude_none=True))
     write_durably(folder / "simulation.contract.toml", text.encode())
@@ -176,6 +180,16 @@ def simulated(
         play = Play(federation, started(federation, read_material(path)), scenario, folder)
         play.ended = _played(play, pinned.rounds, watch)
         return _told(play, pinned)
+
+
+def _refuse_unplayable(plan: TrainingPlan, scenario: Scenario) -> None:
+    """Refuse to poison updates that leave their hospital as part of a sum only."""
+    if plan.protection.kind != "open" and scenario.dishonest and scenario.attack in POISONS:
+        message = (
+            f"simulation refused: the attack {scenario.attack} changes an update, and this plan's "
+            "updates stay at their hospitals"
+        )
+        raise InputRefused(message, next_step="play flipped-labels, or a plan that is open")
 
 
 def _enrol(federation: Federation, scenario: Scenario, folder: Path) -> None:
@@ -198,6 +212,8 @@ def _played(play: Play, rounds: int, watch: Watch) -> str:
         match facts:
             case ReplyReceived(arrays=arrays, round=number) if arrays is not None:
                 play.updates[number] += 1
+            case SumOpened(purpose="train", survivors=survivors, round=number):
+                play.updates[number] += len(survivors)
             case Quarantined(site=site, round=number) if site is not None:
                 play.quarantined[number].append(site)
             case RoundMoved(round=number, target=target) if target in ENDS:
@@ -221,15 +237,19 @@ def _with_absences(exchange: Exchange, play: Play) -> Exchange:
     def exchanged(
         packet: Packet, sites: Sequence[SiteName], *, deadline_s: float
     ) -> Iterator[tuple[SiteName, Packet | None]]:
-        request = opened_envelope(
-            packet.envelope, TrainRequest, EvaluateRequest, key=play.federation.key.public
-        )
-        away = {site for site in sites if play.scenario.is_away(site, request.round)}
+        number = _round_of(packet)
+        away = {site for site in sites if play.scenario.is_away(site, number)}
         yield from ((site, None) for site in sites if site in away)
         here = [site for site in sites if site not in away]
         yield from exchange(packet, here, deadline_s=deadline_s)
 
     return exchanged
+
+
+def _round_of(packet: Packet) -> int:
+    """Return the round that a request of this very process is about."""
+    content = json.loads(Envelope.from_canonical(packet.envelope).payload_bytes)
+    return int(content["round"])
 
 
 def _answers(play: Play, site: SiteName) -> Answers:

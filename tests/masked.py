@@ -42,7 +42,9 @@ ONE_ROUND: dict[str, Any] = {
     "rounds": 1,
     "evaluation": {"rounds": [1], "bins": 10},
     "participation": {"quorum": 3, "deadline_s": 60.0},
-    "sites": [{"site": one, "weight": 1.0 + (one == "west")} for one in FOUR],
+    "sites": [
+        {"site": one, "weight": 1.0 + (one == "west"), "expected_patients": 12.0} for one in FOUR
+    ],
 }
 """Weights that are not equal, so that a wrong one shows."""
 

@@ -123,3 +123,25 @@ def test_a_poison_changes_what_it_says() -> None:
 def test_a_hundred_sites_take_the_memory_of_ten() -> None:
     assert parameters() > 1_200_000
     assert measured()["memory_ratio"] <= 1.3
+
+
+MASKED: dict[str, Any] = {
+    "protection": {"kind": "masked"},
+    "update_gate": {"max_norm": 1000.0},
+    "rounds": 1,
+    "evaluation": {"rounds": [1], "protection": "masked"},
+    "sites": [{"site": one} for one in "abc"],
+    "participation": {"quorum": 3},
+}
+
+
+def test_a_masked_plan_is_played(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    found = simulated(capsys, plan(tmp_path, **MASKED), "--sites", "4", "--patients", "12")
+    assert (found["ended"], [one["updates"] for one in found["rounds"]]) == ("done", [4])
+
+
+def test_masked_updates_cannot_be_poisoned_on_their_way(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ("--sites", "4", "--poisoners", "1", "--attack", "sign-flip")
+    simulated(capsys, plan(tmp_path, **MASKED), *words, expect=2)

@@ -7,15 +7,31 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aggregator.audit.reading import reading
+from aggregator.audit.visibility import visibility
 from aggregator.runs import conduct
-from schemas.audit.events import ExchangeAsked, ExchangeReplied, Facts, SumLost, SumOpened
+from schemas.audit.events import (
+    ExchangeAsked,
+    ExchangeReplied,
+    Facts,
+    ReplyReceived,
+    Reserved,
+    SumLost,
+    SumOpened,
+)
 from schemas.errors import QuorumLost
 from schemas.protection.messages import EXCHANGES, Exchange
 from schemas.update import Histogram
 from tests.masked import FOUR, MASKED, SUMMED, Dropping, accepted, begun, made_of_four, model_of
+from tests.study import PRIVATE
 
 STEP = 2.0**-24
-Study = Callable[..., Any]
+STEPS = {
+    "kind": "steps",
+    "steps": 2,
+    "batch_images": 8,
+    "optimizer": {"kind": "sgd", "learning_rate": 0.1},
+}
 
 
 def summed(seen: list[Facts]) -> list[SumOpened]:
@@ -144,3 +160,52 @@ def test_a_lost_evaluation_is_inconclusive(tmp_path: Path) -> None:
     assert (state.phase, state.histograms) == ("provisional", ())
     assert state.verdict is not None
     assert state.verdict.outcome == "inconclusive"
+
+
+def test_a_private_masked_round_is_charged_once_whatever_its_attempts(tmp_path: Path) -> None:
+    seen: list[Facts] = []
+    private = PRIVATE | {"evaluation": {"rounds": [1], "bins": 10, "noise_multiplier": 3.0}}
+    study = made_of_four(tmp_path, **(private | MASKED))
+    with begun(study) as (embedded, name):
+        dropping = Dropping(embedded.nodes, {"south": "input", "west": "input"})
+        with pytest.raises(QuorumLost, match="abandoned"):
+            conduct(embedded.federation, name, dropping, seen.append)
+        conduct(embedded.federation, name, Dropping(embedded.nodes), seen.append)
+        node = embedded.nodes["east"]
+        charges = [one.facts for one in node.journal.events() if isinstance(one.facts, Reserved)]
+    assert [one.part for one in charges] == ["train", "validation"]
+    stated = [one for one in seen if isinstance(one, ReplyReceived) and one.site == "east"]
+    assert [one.privacy.part for one in stated if one.privacy] == ["train", "validation"]
+    assert [one.arrays for one in stated] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"aggregation": {"algorithm": "scaffold"}, "local": STEPS},
+        {"aggregation": {"algorithm": "fedavgm", "momentum": 0.5, "personalisation": {}}},
+        {"protection": {"kind": "masked", "fraction_bits": 40}},
+    ],
+    ids=["scaffold", "personal models", "the ring 2^64"],
+)
+def test_other_plans_have_the_same_models_when_masked(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    two = {"rounds": 2, "evaluation": {"rounds": [2], "bins": 10}}
+    masked = model_of(made_of_four(tmp_path / "masked", **(MASKED | two | changes)))
+    plain = {name: one for name, one in changes.items() if name != "protection"}
+    assert np.abs(masked - model_of(made_of_four(tmp_path / "open", **(two | plain)))).max() < 1e-5
+
+
+def test_the_report_says_that_no_single_update_was_visible(tmp_path: Path) -> None:
+    study = made_of_four(tmp_path, **MASKED, **SUMMED)
+    with begun(study) as (embedded, name):
+        conduct(embedded.federation, name, Dropping(embedded.nodes), lambda _: None)
+        events = embedded.federation.journal.events()
+        told = visibility(reading(events, run=name), study.parsed())
+    assert told == (
+        "No single update was ever visible: each left its site under masks, and the aggregator "
+        "opened sums alone, 1 of 4 sites each. Attempts that were lost, with nothing opened: 0. "
+        "No single histogram was visible either: sums alone, 1 of 4 sites each. Attempts that "
+        "were lost, with nothing opened: 0."
+    )
