@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, HttpCredentials, Page, sync_playwright
+from playwright.sync_api import Browser, HttpCredentials, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
@@ -17,6 +17,10 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium 
 Scheme: TypeAlias = Literal["light", "dark"]
 
 NARROW, WIDE = 400, 1200
+PATIENCE_MS = 120_000
+"""Bounds what a busy machine may take; a page that does what it should takes a second."""
+
+expect.set_options(timeout=PATIENCE_MS)
 _A4_INNER = 680
 """Pixels between the report's margins on A4: 180 mm at 96 to the inch."""
 _OVER_THE_EDGE = """() => [...document.querySelectorAll('body *')]
@@ -106,6 +110,7 @@ def visited(
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme, http_credentials=credentials
     )
+    context.set_default_timeout(PATIENCE_MS)
     visit = Visit(context.new_page())
     visit.page.on("console", lambda message: visit.complaints.append(message.text))
     visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))

@@ -119,7 +119,7 @@ def test_what_happens_is_shown_without_a_reload(served: Served, tmp_path: Path) 
         log.refuse("hannover", 1, "train", "unavailable")
         with homes.journal_of(home) as journal:
             journal.append(*(one.facts for one in log.events[-2:]))
-        expect(row).to_contain_text("replied", timeout=30_000)
+        expect(row).to_contain_text("replied")
         hannover = visit.page.locator("#now tbody tr", has_text="hannover")
         expect(hannover).to_contain_text("refused: unavailable")
         assert visit.page.evaluate("window.stays") is True
