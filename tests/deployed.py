@@ -99,6 +99,13 @@ class Deployed:
     def node(self, site: str) -> None:
         self.start(site, "hospital_node", "serve", "--home", self.study.nodes[site])
 
+    def until_said(self, name: str, words: str) -> None:
+        """Wait until a process has said this."""
+        end = time.monotonic() + PATIENCE_S
+        while words not in self.log(name):
+            assert time.monotonic() < end, self.log(name)
+            time.sleep(0.05)
+
     def lead(self, *words: object) -> subprocess.Popen[bytes]:
         plan, home = self.study.plan, self.study.aggregator
         return self.start("run", "aggregator", "run", plan, "--home", home, "--json", *words)
