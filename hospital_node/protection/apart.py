@@ -167,12 +167,14 @@ def _limited(process: subprocess.Popen[bytes], longest_s: float) -> Iterator[Non
 
 
 def _idle() -> subprocess.Popen[bytes] | None:
-    while _IDLE:
-        process = _IDLE.pop()
+    while True:
+        try:
+            process = _IDLE.pop()
+        except IndexError:  # none, or another thread was first
+            return None
         if process.poll() is None:
             return process
         _ended(process)
-    return None
 
 
 def _started() -> subprocess.Popen[bytes]:

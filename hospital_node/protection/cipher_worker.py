@@ -6,7 +6,8 @@
   goes nowhere.
 * A task on standard input is a line of JSON and parts of bytes; so is its answer. A part of an
   answer leaves as soon as it is made.
-* The last key that it was given stays in its memory, and nowhere else.
+* The key that it was given last stays in its memory until a sum was opened with it, and nowhere
+  else.
 """
 
 import json
@@ -53,7 +54,9 @@ def _done(task: dict[str, Any], parts: list[bytes]) -> Iterable[bytes]:
         case "add":
             return ckks.summed(list(_columns(parts, task["columns"])), task["size"])
         case "decrypt":
-            return [ckks.decrypted(parts[0], parts[1:], task["size"]).tobytes()]
+            values = ckks.decrypted(parts[0], parts[1:], task["size"])
+            ckks.forget()
+            return [values.tobytes()]
         case unknown:
             message = f"no such task: {unknown}"
             raise ValueError(message)
