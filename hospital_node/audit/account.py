@@ -10,6 +10,8 @@ from schemas.audit.events import (
     AuditEvent,
     CohortWithdrawn,
     ConformanceReported,
+    ExchangeAnswered,
+    ExchangeReceived,
     Facts,
     ForkSeen,
     ImageReviewed,
@@ -32,13 +34,21 @@ _SALT_BYTES = 32
 
 
 def sent(events: Sequence[AuditEvent]) -> tuple[SentRow, ...]:
-    """List what left, in order; the same bytes that left again are one release."""
+    """List what left, in order; the same bytes that left again are one release.
+
+    A value under masks is of the charge of its round's update or histogram.
+    """
     purposes = {
         event.facts.request: event.facts.purpose
         for event in events
         if isinstance(event.facts, RequestReceived)
     }
     charged = {event.facts.request for event in events if isinstance(event.facts, Reserved)}
+    asked = {
+        event.facts.request: f"{event.facts.run}.{event.facts.round}.{event.facts.purpose}"
+        for event in events
+        if isinstance(event.facts, ExchangeReceived)
+    }
     rows = dict[Digest, SentRow]()
     for event in events:
         match event.facts:
@@ -54,6 +64,18 @@ def sent(events: Sequence[AuditEvent]) -> tuple[SentRow, ...]:
                     arrays=facts.arrays,
                     size_bytes=facts.size_bytes,
                     is_charged=facts.request in charged,
+                )
+            case ExchangeAnswered(arrays=str()) as facts:
+                row = SentRow(
+                    time=event.time,
+                    artefact="value under masks",
+                    run=facts.run,
+                    round=facts.round,
+                    recipient="the aggregator",
+                    sent_digest=facts.reply,
+                    arrays=facts.arrays,
+                    size_bytes=facts.size_bytes,
+                    is_charged=asked.get(facts.request) in charged,
                 )
             case ConformanceReported() as facts:
                 row = SentRow(

@@ -16,7 +16,7 @@ from schemas.pages.records import CertificateRow, Finding, SoftwareRow
 from schemas.privacy import Spend
 from schemas.update import RefusalCode
 
-Artefact: TypeAlias = Literal["update", "histogram", "conformance report"]
+Artefact: TypeAlias = Literal["update", "histogram", "value under masks", "conformance report"]
 
 
 class Identity(Record):

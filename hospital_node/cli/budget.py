@@ -26,7 +26,7 @@ from hospital_node.privacy.forecast import forecast as forecast_of
 from hospital_node.privacy.ledger import Entry, Ledger, Row, standing
 from hospital_node.privacy.uncharged import said, uncharged
 from schemas import accounting
-from schemas.audit.events import ReplySent, Reserved, Settled
+from schemas.audit.events import ReplySent, RequestReceived, Reserved, Settled
 from schemas.audit.lines import read_facts
 from schemas.command_line import say_json
 from schemas.contract import DataContract
@@ -153,7 +153,7 @@ def _account(paths: NodeHome) -> tuple[tuple[Row, ...], Mapping[Part, int]]:
     Raises:
         LedgerDamaged: missing, corrupt, or behind the journal.
     """
-    claims = tuple(read_facts(paths.journal, ReplySent, Reserved, Settled))
+    claims = tuple(read_facts(paths.journal, ReplySent, RequestReceived, Reserved, Settled))
     with Ledger(paths.ledger) as ledger:
         rows = ledger.rows()
     hold_charges(rows, claims)

@@ -21,7 +21,14 @@ from hospital_node.pretrained import take_in
 from hospital_node.privacy.forecast import Forecast, forecast
 from hospital_node.privacy.ledger import Ledger
 from hospital_node.privacy.uncharged import said, uncharged
-from schemas.audit.events import CodePinned, LimitSet, PlanApproved, ReplySent, Reserved
+from schemas.audit.events import (
+    CodePinned,
+    LimitSet,
+    PlanApproved,
+    ReplySent,
+    RequestReceived,
+    Reserved,
+)
 from schemas.audit.lines import read_facts
 from schemas.command_line import say_json
 from schemas.errors import BudgetExceeded, InputRefused
@@ -60,7 +67,7 @@ def approve_plan(
             message = "plan refused: it does not name this site"
             raise InputRefused(message, next_step="ask the study lead to add the site to the plan")
         ahead = _forecast(node.home, wanted)
-        without = uncharged(read_facts(node.home.journal, ReplySent, Reserved))
+        without = uncharged(read_facts(node.home.journal, ReplySent, RequestReceived, Reserved))
         if ahead.refused == 1:
             first = ahead.rounds[0]
             raise BudgetExceeded(

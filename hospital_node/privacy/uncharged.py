@@ -3,11 +3,12 @@
 * Every reply is in the journal before it leaves. A request's charge pays for one reply; any other
   reply left without noise, and no epsilon bounds it.
 * A reply that is sent again, with the same bytes, is one release.
+* What a reply is of stands in its request: under masking an update's reply has no arrays beside it.
 """
 
 from collections.abc import Iterable, Mapping
 
-from schemas.audit.events import Facts, ReplySent, Reserved
+from schemas.audit.events import Facts, ReplySent, RequestReceived, Reserved
 from schemas.manifest import Part
 
 __all__ = ["said", "uncharged"]
@@ -18,8 +19,11 @@ def uncharged(claims: Iterable[Facts]) -> dict[Part, int]:
     counts: dict[Part, int] = {"train": 0, "validation": 0}
     paid: set[str] = set()
     left: set[str] = set()
+    purposes: dict[str, str] = {}
     for claim in claims:
         match claim:
+            case RequestReceived(request=request, purpose=purpose):
+                purposes[request] = purpose
             case Reserved(request=request):
                 paid.add(request)
             case ReplySent(reply=reply) if reply in left:
@@ -27,9 +31,10 @@ def uncharged(claims: Iterable[Facts]) -> dict[Part, int]:
             case ReplySent(request=request, reply=reply) if request in paid:
                 left.add(reply)
                 paid.remove(request)
-            case ReplySent(reply=reply, arrays=arrays):
+            case ReplySent(request=request, reply=reply, arrays=arrays):
                 left.add(reply)
-                counts["validation" if arrays is None else "train"] += 1
+                trains = arrays is not None or purposes.get(request) == "train"
+                counts["train" if trains else "validation"] += 1
             case _:
                 """Other events release nothing of a patient."""
     return counts

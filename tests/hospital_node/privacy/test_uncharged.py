@@ -3,7 +3,7 @@
 import pytest
 
 from hospital_node.privacy.uncharged import said, uncharged
-from schemas.audit.events import Facts, ReplySent, Reserved, Settled
+from schemas.audit.events import Facts, ReplySent, RequestReceived, Reserved, Settled
 from schemas.names import digest_of
 from schemas.privacy import Spend
 from tests.hospital_node.privacy.accounts import DELTA, entry
@@ -24,9 +24,24 @@ def sent(name: str, reply: bytes, *, trained: bool = True) -> ReplySent:
     )
 
 
+def asked(name: str) -> RequestReceived:
+    return RequestReceived(
+        run="run-1",
+        round=1,
+        request=name,
+        purpose="train",
+        arrays=digest_of(b"model"),
+        repeated=False,
+    )
+
+
 STORIES: dict[str, tuple[list[Facts], tuple[int, int]]] = {
     "nothing": ([], (0, 0)),
     "an update without privacy": ([sent("a", b"a")], (1, 0)),
+    "an update without privacy that stays for a masked sum": (
+        [asked("a"), sent("a", b"a", trained=False)],
+        (1, 0),
+    ),
     "an evaluation without privacy": ([sent("a", b"a", trained=False)], (0, 1)),
     "a charged release": ([reserved("a"), sent("a", b"a")], (0, 0)),
     "told twice around a crash": ([reserved("a"), reserved("a"), sent("a", b"a")], (0, 0)),
