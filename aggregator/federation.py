@@ -7,6 +7,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from aggregator.audit.logs import SiteLog
@@ -163,7 +164,13 @@ def stored_roster(home: AggregatorHome) -> Roster:
     Raises:
         EnvelopeRefused: it does not verify.
     """
-    return opened_envelope(home.roster.read_bytes(), Roster, key=load_root(home))
+    return _verified_roster(home.roster.read_bytes(), load_root(home))
+
+
+@lru_cache(maxsize=8)
+def _verified_roster(content: bytes, root: PublicKey) -> Roster:
+    """Verify a roster file; equal bytes give the equal record, for every reply of a round."""
+    return opened_envelope(content, Roster, key=root)
 
 
 def make(root: Path, *, federation: str, address: str = "") -> AggregatorConfig:
