@@ -33,6 +33,7 @@ from schemas.audit.events import (
     VerdictGiven,
 )
 from schemas.audit.verification.findings import Findings
+from schemas.manifest import Part
 from schemas.names import Digest, SiteName
 from schemas.privacy import Spend
 from schemas.protection.settings import SUM
@@ -46,7 +47,7 @@ class Derived:
     accepted: Digest | None = None
     rounds: tuple[int, ...] = ()
     """Of the models on the way from the initial one to the accepted one."""
-    epsilon: dict[SiteName, dict[str, Spend]] = field(default_factory=dict)
+    epsilon: dict[SiteName, dict[Part, Spend]] = field(default_factory=dict)
     verdicts: dict[int, str] = field(default_factory=dict)
 
 

@@ -1,0 +1,131 @@
+"""Logs that their owners wrote otherwise and signed anew: what they mean does not follow."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from deployment.verification.meaning import derived
+from deployment.verification.story import Story, story_of
+from schemas.audit.events import AuditEvent, ReplyReceived, Reserved, Settled
+from schemas.audit.verification.findings import Findings
+from schemas.audit.verification.integrity import opened, verify
+from schemas.base import Record
+from tests.bundles import OWN, finished, repacked
+
+EAST = "site/east"
+OTHER = "sha256:" + "ab" * 32
+Lie = Callable[[Story], None]
+
+
+@cache
+def untouched() -> Story:
+    """Read a finished private run's bundle once in a process."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "bundle.zip"
+        path.write_bytes(repacked(finished().files))
+        bundle, findings = opened(path)
+        story = story_of(bundle, findings)
+        assert story is not None
+        verify(bundle, findings, lambda log, at, one: story.take(log, at, one, findings))
+        bundle.container.close()
+    return story
+
+
+def faults(*lies: Lie) -> list[str]:
+    """Let the lies change the story, and say what is found."""
+    story, findings = deepcopy(untouched()), Findings([], [])
+    for lie in lies:
+        lie(story)
+    derived(story, findings)
+    return [one.found for one in findings.faults]
+
+
+def told(origin: str, kind: type[Record], change: Callable[[Any], dict[str, Any]]) -> Lie:
+    """Change every event of one kind in one log."""
+
+    def lie(story: Story) -> None:
+        story.events[origin] = [
+            (at, with_facts(one, one.facts.model_copy(update=change(one.facts))))
+            if isinstance(one.facts, kind)
+            else (at, one)
+            for at, one in story.events[origin]
+        ]
+
+    return lie
+
+
+def with_facts(event: AuditEvent, facts: Any) -> AuditEvent:
+    return event.model_copy(update={"facts": facts})
+
+
+def left_out(origin: str, *kinds: type[Record]) -> Lie:
+    def lie(story: Story) -> None:
+        story.events[origin] = [
+            one for one in story.events[origin] if not isinstance(one[1].facts, kinds)
+        ]
+
+    return lie
+
+
+def take_charges_back(story: Story) -> None:
+    """Void every charge at the end of a site's log, whatever left."""
+    log = story.events[EAST]
+    for _, event in list(log):
+        if isinstance(event.facts, Reserved):
+            voided = Settled(request=event.facts.request, outcome="voided")
+            log.append((len(log), with_facts(event, voided)))
+
+
+def another_delta(facts: Any) -> dict[str, Any]:
+    said = facts if isinstance(facts, Reserved) else facts.privacy
+    spent = said.spent.model_copy(update={"delta": 0.01})
+    if said is facts:
+        return {"spent": spent}
+    return {"privacy": said.model_copy(update={"spent": spent})}
+
+
+def another_part(facts: Any) -> dict[str, Any]:
+    if isinstance(facts, Reserved):
+        return {"part": "validation"}
+    return {"privacy": facts.privacy.model_copy(update={"part": "validation"})}
+
+
+UNSAID = told(OWN, ReplyReceived, lambda _: {"privacy": None})
+
+LIES: dict[str, tuple[tuple[Lie, ...], str]] = {
+    "charges are taken back after their replies left": (
+        (take_charges_back,),
+        "a charge was taken back after its reply had left",
+    ),
+    "charges are settled as voided": (
+        (told(EAST, Settled, lambda _: {"outcome": "voided"}),),
+        "a charge was taken back after its reply had left",
+    ),
+    "no charge was ever written down": (
+        (UNSAID, left_out(EAST, Reserved, Settled)),
+        "a reply left without a charge that stands",
+    ),
+    "no reply states its charge": ((UNSAID,), "east stated no charge, and the plan has a price"),
+    "epsilon is told at another delta": (
+        (told(EAST, Reserved, another_delta), told(OWN, ReplyReceived, another_delta)),
+        "east charged another price than the plan's",
+    ),
+    "training is charged to the other patients": (
+        (told(EAST, Reserved, another_part), told(OWN, ReplyReceived, another_part)),
+        "east charged another price than the plan's",
+    ),
+}
+
+
+def test_an_untouched_story_has_no_fault() -> None:
+    assert faults() == []
+
+
+@pytest.mark.parametrize(("lies", "found"), LIES.values(), ids=LIES)
+def test_a_story_told_otherwise_is_found(lies: tuple[Lie, ...], found: str) -> None:
+    assert any(found in one for one in faults(*lies))
