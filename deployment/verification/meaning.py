@@ -8,15 +8,13 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any
 
-from aggregator.gates.evidence import verdict_on
 from aggregator.rounds import EDGES
-from aggregator.run_state import SiteHistogram
 from deployment.verification.charges import epsilon_again
 from deployment.verification.conformance import hold_conformance
 from deployment.verification.story import Story
 from deployment.verification.sums import hold_sums
+from deployment.verification.verdicts import hold_verdicts
 from schemas.audit.events import (
     CheckpointStored,
     ExchangeAsked,
@@ -29,15 +27,12 @@ from schemas.audit.events import (
     RoundMoved,
     RunClosed,
     RunOpened,
-    SumOpened,
     VerdictGiven,
 )
 from schemas.audit.verification.findings import Findings
 from schemas.manifest import Part
 from schemas.names import Digest, SiteName
 from schemas.privacy import Spend
-from schemas.protection.settings import SUM
-from schemas.update import Histogram
 
 
 @dataclass(slots=True)
@@ -56,7 +51,7 @@ def derived(story: Story, findings: Findings) -> Derived:
     result = Derived()
     _hold_plan(story, findings)
     _hold_moves(story, findings)
-    _hold_verdicts(story, findings, result)
+    result.verdicts = hold_verdicts(story, findings)
     _hold_lineage(story, findings, result)
     hold_conformance(story, findings)
     hold_sums(story, findings)
@@ -200,50 +195,3 @@ def _received(story: Story) -> dict[tuple[SiteName, int], set[Digest]]:
             case _:
                 """Tells of no update."""
     return found
-
-
-def _hold_verdicts(story: Story, findings: Findings, result: Derived) -> None:
-    """Give every verdict again, on the histograms that the sites signed."""
-    came: dict[int, dict[SiteName, SiteHistogram]] = defaultdict(dict)
-    best: list[SiteHistogram] = []
-    latest = ""
-    for index, event in story.events.get(story.own, ()):
-        match event.facts:
-            case RequestSent(run=story.run) | ExchangeAsked(run=story.run) as asked:
-                latest = asked.purpose
-            case ReplyReceived(run=story.run, arrays=None) as facts:
-                evaluation = story.evaluations.get(facts.reply)
-                if evaluation is not None:
-                    released = SiteHistogram(site=facts.site, histogram=evaluation.histogram)
-                    came[facts.round][facts.site] = released
-            case SumOpened(run=story.run, histogram=Histogram() as histogram) as facts:
-                of = tuple(sorted(facts.survivors))
-                came[facts.round] = {SUM: SiteHistogram(site=SUM, histogram=histogram, of=of)}
-            case Quarantined(run=story.run, site=site) as facts if latest == "evaluate":
-                came[facts.round].pop(site or "", None)
-            case VerdictGiven(run=story.run, verdict=verdict):
-                rests_on = [came[verdict.round][one] for one in sorted(came[verdict.round])]
-                binding = (verdict.round, verdict.candidate, verdict.accepted)
-                again = verdict_on(story.plan, rests_on, best, binding)
-                result.verdicts[verdict.round] = again.outcome
-                if _rounded(again.model_dump()) != _rounded(verdict.model_dump()):
-                    findings.fault(
-                        story.own,
-                        index,
-                        f"the verdict of round {verdict.round} is not what the sites' histograms "
-                        f"give: {again.outcome}",
-                        "The verdict, or an evaluation, was changed or left out.",
-                    )
-                if verdict.outcome == "accepted":
-                    best = rests_on
-            case _:
-                """Tells of no verdict."""
-
-
-def _rounded(value: Any) -> Any:  # noqa: ANN401 - whatever a record holds
-    """Round every figure, so that another machine's last digits do not count."""
-    if isinstance(value, float):
-        return float(f"{value:.8g}")
-    if isinstance(value, dict):
-        return {name: _rounded(one) for name, one in value.items()}
-    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value

@@ -11,7 +11,15 @@ import pytest
 
 from deployment.verification.meaning import derived
 from deployment.verification.story import Story, story_of
-from schemas.audit.events import AuditEvent, ReplyReceived, Reserved, Settled
+from schemas.audit.events import (
+    AuditEvent,
+    ReplyReceived,
+    RequestSent,
+    Reserved,
+    RoundMoved,
+    Settled,
+    VerdictGiven,
+)
 from schemas.audit.verification.findings import Findings
 from schemas.audit.verification.integrity import opened, verify
 from schemas.base import Record
@@ -95,6 +103,37 @@ def another_part(facts: Any) -> dict[str, Any]:
     return {"privacy": facts.privacy.model_copy(update={"part": "validation"})}
 
 
+def without_an_evaluation(story: Story) -> None:
+    del story.evaluations[next(iter(story.evaluations))]
+
+
+def unjudged(story: Story) -> None:
+    """Go on from the last round as if the plan did not judge it."""
+    log = story.events[OWN]
+    verdict = max(at for at, one in log if isinstance(one.facts, VerdictGiven))
+    moves = [at for at, one in log if isinstance(one.facts, RoundMoved) and at > verdict]
+    event = log[moves[1]][1]
+    told_at = log[moves[1]][0]
+    log[moves[1]] = (
+        told_at,
+        with_facts(event, event.facts.model_copy(update={"source": "combined"})),
+    )
+    del log[moves[0]], log[verdict]
+
+
+def of_verdict(**fields: str) -> Lie:
+    return told(OWN, VerdictGiven, lambda one: {"verdict": one.verdict.model_copy(update=fields)})
+
+
+def asked_about_another(facts: RequestSent) -> dict[str, Any]:
+    return {"arrays": OTHER} if facts.purpose == "evaluate" else {}
+
+
+def judged_as_accepted(facts: RoundMoved) -> dict[str, Any]:
+    return {"target": "accepted"} if facts.source == "judged" else {}
+
+
+ANOTHER_MODEL = "is about another model than was stored"
 UNSAID = told(OWN, ReplyReceived, lambda _: {"privacy": None})
 
 LIES: dict[str, tuple[tuple[Lie, ...], str]] = {
@@ -118,6 +157,21 @@ LIES: dict[str, tuple[tuple[Lie, ...], str]] = {
     "training is charged to the other patients": (
         (told(EAST, Reserved, another_part), told(OWN, ReplyReceived, another_part)),
         "east charged another price than the plan's",
+    ),
+    "the sites evaluated another model": (
+        (told(OWN, RequestSent, asked_about_another),),
+        ANOTHER_MODEL,
+    ),
+    "a verdict is about another model": ((of_verdict(candidate=OTHER),), ANOTHER_MODEL),
+    "a verdict is against another model": (
+        (of_verdict(accepted=OTHER),),
+        "holds its model against one not accepted last",
+    ),
+    "an evaluation is withheld": ((without_an_evaluation,), "in round 1 is not here"),
+    "a round is not judged": ((unjudged,), "round 2 was judged where the plan does not"),
+    "a round ends otherwise than its verdict": (
+        (told(OWN, RoundMoved, judged_as_accepted),),
+        "round 1 did not end as its verdict says",
     ),
 }
 
