@@ -218,3 +218,28 @@ def test_a_lie_in_an_event_does_not_follow_from_the_others(
     findings, _ = understood(repacked(run.rewritten(origin, other)), tmp_path)
     told = [one for one in findings.faults if expected in one.found]
     assert [(one.log, one.index) for one in told][:1] == [(origin, index)]
+
+
+def bare(note: bytes) -> bytes:
+    """Take the cosignatures off a head; the owner's signature stands first."""
+    text, _, signatures = note.partition(b"\n\n")
+    return text + b"\n\n" + signatures.split(b"\n")[0] + b"\n"
+
+
+@pytest.mark.parametrize("taken_out", [True, False], ids=["heads", "cosignatures"])
+def test_the_end_of_a_run_needs_the_cosignatures_that_sites_say_they_gave(
+    tmp_path: Path, *, taken_out: bool
+) -> None:
+    run = finished()
+    heads = sorted(name for name in run.files if name.startswith("logs/aggregator/heads/0"))
+    ends = next(at for at, one in enumerate(run.lines(OWN)) if b'"kind":"run-closed"' in one)
+    assert _covered(run) > ends
+    others = dict(run.files)
+    for name in heads[1:]:
+        content = others.pop(name)
+        if not taken_out:
+            others[name] = bare(content)
+    first = int(heads[0][-12:])
+    findings = held(repacked(run.listed(others)), tmp_path)
+    told = [one for one in findings.faults if "a quorum of sites cosigned" in one.found]
+    assert [(one.log, one.index) for one in told] == [(OWN, first)]

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
-from schemas.audit.notes import claimed_head, cosigners, verified_head
+from schemas.audit.notes import claimed_head, cosigners, verified_head, witness_name
 from schemas.audit.verification.container import Container
 from schemas.audit.verification.findings import Findings
 from schemas.audit.verification.parties import Parties
@@ -83,9 +83,46 @@ def _notes(
 
 
 def hold_quorum(
-    container: Container, own: str, size: int, *, trusted: Trusted, findings: Findings
+    container: Container,
+    folders: Mapping[str, str],
+    size: int,
+    *,
+    trusted: Trusted,
+    findings: Findings,
 ) -> None:
-    """Hold that enough witnesses cosigned, and tell what no such head covers."""
+    """Hold that enough witnesses cosigned, and tell what no such head covers.
+
+    A head that a quorum of sites say they cosigned, in their own logs, is here with their
+    cosignatures, or a larger one is.
+    """
+    own, covered = next(iter(folders)), _covered(container, trusted)
+    needed = _said(container, folders, trusted[0])
+    if not covered:
+        findings.fault(
+            own,
+            0,
+            "no head of this log was cosigned by enough witnesses",
+            "Only the aggregator's own word says that there is one history.",
+        )
+    elif covered < needed:
+        findings.fault(
+            own,
+            covered,
+            f"a quorum of sites cosigned a head over {needed} events by their own logs; of the "
+            f"heads that are here one covers the first {covered}",
+            "Cosignatures were taken out, or are not of those who say that they gave them.",
+        )
+    elif covered < size:
+        findings.remark(
+            own,
+            covered,
+            f"events {covered} to {size - 1} came after the last head that a quorum cosigned",
+            "They rest on the aggregator's signature, and on what the sites' logs say of them.",
+        )
+
+
+def _covered(container: Container, trusted: Trusted) -> int:
+    """Return the size of the largest head with the cosignatures of a quorum."""
     (parties, reigns), covered = trusted, 0
     for name in container.entries:
         if not name.startswith(f"logs/aggregator/{HEADS}/"):
@@ -98,17 +135,20 @@ def hold_quorum(
         found = {name for one in keys for name in cosigners(note, one)}
         if parties.is_quorum(found):
             covered = max(covered, head.size)
-    if not covered:
-        findings.fault(
-            own,
-            0,
-            "no head of this log was cosigned by enough witnesses",
-            "Only the aggregator's own word says that there is one history.",
-        )
-    elif covered < size:
-        findings.remark(
-            own,
-            covered,
-            f"events {covered} to {size - 1} came after the last head that a quorum cosigned",
-            "They rest on the aggregator's signature, and on what the sites' logs say of them.",
-        )
+    return covered
+
+
+def _said(container: Container, folders: Mapping[str, str], parties: Parties) -> int:
+    """Return the size up to which a quorum of sites say that they cosigned."""
+    own, largest = next(iter(folders)), dict[str, int]()
+    for place, index, note in _notes(container, folders):
+        claimed = claimed_head(note)
+        if index is not None and place != own and claimed is not None and claimed.origin == own:
+            name = witness_name(place.removeprefix("site/"))
+            largest[name] = max(largest.get(name, 0), claimed.size)
+    enough = (
+        size
+        for size in sorted(set(largest.values()), reverse=True)
+        if parties.is_quorum({name for name, its in largest.items() if its >= size})
+    )
+    return next(enough, 0)

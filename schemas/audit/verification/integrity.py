@@ -117,7 +117,7 @@ def verify(bundle: Bundle, findings: Findings, observe: Observer = lambda *_: No
         hold_heads(reads[origin], origin=origin, heads=heads[origin], findings=findings)
     own = f"{bundle.federation}/aggregator"
     trusted = bundle.parties, bundle.reigns
-    hold_quorum(bundle.container, own, reads[own].size, trusted=trusted, findings=findings)
+    hold_quorum(bundle.container, folders, reads[own].size, trusted=trusted, findings=findings)
     _tell_minority(bundle, own, findings)
     sites = {one.removeprefix("site/"): entries[one] for one in folders if one != own}
     names = {"": own} | {site: site_origin(site) for site in sites}
