@@ -3,6 +3,8 @@
 * A report is known by the roster key that signed it, is about the run's contract, and discloses
   what that contract does, no more.
 * The newest counts: one that was signed under an older head of the site's journal is left alone.
+* A kept one counts on after its site's key was replaced as planned. After a lost key it counts no
+  more, and bars none that the site signs anew.
 * All that came under a contract are kept, in the order in which they came. The log says that one
   came before it is kept, so that none counts which the log lacks.
 """
@@ -47,11 +49,10 @@ def examined(
     before = [path.read_bytes() for path in kept(federation.home, rules.digest, member.site)]
     came, name = None if content is None else content.encode(), federation.config.federation
     try:
-        reports = [_verified(one, member, rules, federation=name) for one in before[-1:]]
-        new = None
+        reports, new = _standing(before[-1:], member, rules, federation=name), None
         if came is not None and came not in before:
             report = _verified(came, member, rules, federation=name)
-            if not reports or _size(report, member) > _size(reports[0], member):
+            if not reports or _size(report, member) > _size(reports[0], member, is_kept=True):
                 reports, new = [report], _received(report, came)
     except EnvelopeRefused as error:
         return Said(fault=error.message)
@@ -74,22 +75,35 @@ def _folder(home: AggregatorHome, contract: Digest) -> Path:
     return home.conformance / contract.removeprefix("sha256:")[:16]
 
 
+def _standing(
+    before: list[bytes], member: Member, rules: DataContract, *, federation: Name
+) -> list[ConformanceReport]:
+    """Return the kept report if it still counts: under a lost key, or damaged, it does not."""
+    try:
+        return [
+            _verified(one, member, rules, federation=federation, is_kept=True) for one in before
+        ]
+    except EnvelopeRefused:
+        return []
+
+
 def _verified(
-    content: bytes, member: Member, rules: DataContract, *, federation: Name
+    content: bytes, member: Member, rules: DataContract, *, federation: Name, is_kept: bool = False
 ) -> ConformanceReport:
-    report = opened(content, ConformanceReport, key=member.key)
+    """Verify a report; one that is kept may be of the time before the site's key was replaced."""
+    report = opened(content, ConformanceReport, key=member.signers if is_kept else member.key)
     if (report.federation, report.site) != (federation, member.site):
         raise _foreign("it names another federation or site")
     if fault := undisclosed(report, rules):
         raise _foreign(fault)
-    _size(report, member)
+    _size(report, member, is_kept=is_kept)
     return report
 
 
-def _size(report: ConformanceReport, member: Member) -> int:
+def _size(report: ConformanceReport, member: Member, *, is_kept: bool = False) -> int:
     """Return how long the site's journal was when it signed a report."""
     try:
-        return signed_by(member, report.head).size
+        return signed_by(member, report.head, before=is_kept).size
     except JournalDamaged:
         raise _foreign("its journal head is not signed by the site") from None
 
@@ -108,7 +122,7 @@ def _received(report: ConformanceReport, content: bytes) -> ConformanceReceived:
 def _lack(reports: list[ConformanceReport]) -> str:
     """Say what keeps a site from counting where a report is needed."""
     if not reports:
-        return "reply refused: no conformance report of the site came, the plan needs one"
+        return "reply refused: no conformance report of the site counts, the plan needs one"
     if reports[0].code != "conforms":
         return f"reply refused: the site's report says {reports[0].code}, the plan needs conforms"
     return ""

@@ -9,6 +9,8 @@
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from hospital_node.cohort.findings import conforms
 from hospital_node.cohort.store import Cohort, manifest_digest, open_cohort
@@ -27,7 +29,7 @@ from schemas.conformance import (
     NoisedCount,
 )
 from schemas.contract import DataContract, Declared, Disclosure, Noised
-from schemas.errors import CohortRefused, FederationError, InputRefused
+from schemas.errors import CohortRefused, EnvelopeRefused, FederationError, InputRefused
 from schemas.files import write_durably
 from schemas.manifest import Part
 from schemas.names import Digest, digest_of
@@ -58,7 +60,7 @@ def reported(
         content = path.read_bytes()
         stored = opened(content, ConformanceReport, key=node.keys)
         _concluded(node, content, name, stored.noised)
-        return content
+        return _resigned(node, path, stored, approver=approver)
     noised = tuple(_noised(node, cohort, one, name) for one in _to_noise(contract, cohort))
     report = ConformanceReport(
         federation=membership.federation,
@@ -77,6 +79,25 @@ def reported(
     node.journal.append(
         ConformanceReported(
             contract=contract.digest, code=code, report=digest_of(content), approver=approver
+        )
+    )
+    return content
+
+
+def _resigned(node: Node, path: Path, stored: ConformanceReport, *, approver: str) -> bytes:
+    """Return a stored report; one of a key before is signed anew, with the same figures."""
+    content = path.read_bytes()
+    with suppress(EnvelopeRefused):
+        opened(content, ConformanceReport, key=node.key.public)
+        return content
+    content = signed(stored.model_copy(update={"head": node.journal.head()}), node.key)
+    write_durably(path, content, mode=0o600)
+    node.journal.append(
+        ConformanceReported(
+            contract=stored.contract,
+            code=stored.code,
+            report=digest_of(content),
+            approver=approver,
         )
     )
     return content
@@ -105,7 +126,7 @@ def hold_reported(node: Node, plan: TrainingPlan) -> None:
     content = _stored(node, plan.contract.pinned or "")
     found = "none"
     if content is not None:
-        found = opened(content, ConformanceReport, key=node.key.public).code
+        found = opened(content, ConformanceReport, key=node.keys).code
     if found != "conforms":
         message = (
             f"request refused: found {found} as this site's report on its cohort, the plan needs "

@@ -90,7 +90,7 @@ def test_a_site_whose_report_is_kept_from_the_aggregator_does_not_count(tmp_path
     left_out = {
         (facts.site, facts.check, facts.reason) for facts in seen if isinstance(facts, Quarantined)
     }
-    reason = "reply refused: no conformance report of the site came, the plan needs one"
+    reason = "reply refused: no conformance report of the site counts, the plan needs one"
     assert left_out == {("west", "conformance", reason)}
 
 
