@@ -36,7 +36,7 @@ from schemas.contract import DataContract
 from schemas.errors import FederationError, InputRefused, NothingAccepted, PeerRefused
 from schemas.plan import NoPrivacy, TrainingPlan
 
-PLANS = ("synthetic", "brain-mri", "chest-xray")
+PLANS = ("synthetic", "brain-mri", "chest-xray", "chest-xray-masked")
 _SHIPPED = Path(__file__).parent.parent / "demo"
 _APPROVER = "Demo Steward (invented)"
 
@@ -47,7 +47,7 @@ def demo(
     ] = None,
     plan: Annotated[
         str | None,
-        typer.Option("--plan", help="synthetic, brain-mri, chest-xray or a plan's TOML file."),
+        typer.Option("--plan", help=f"{', '.join(PLANS)} or a plan's TOML file."),
     ] = None,
     data: Annotated[
         Path | None,
