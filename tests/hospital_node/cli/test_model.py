@@ -36,6 +36,7 @@ from schemas.wire.envelope import opened as opened_envelope
 from schemas.wire.envelope import signed
 from schemas.wire.keys import SigningKey
 from schemas.wire.packet import Packet
+from tests.readers import readers
 from tests.study import SITES, Study, command, made
 
 
@@ -131,10 +132,9 @@ def test_what_breaks_its_reader_costs_no_prediction_run(
 
     def kill() -> None:
         while not is_over.wait(0.01):
-            found = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
-            for one in found.split():
+            for one in readers():
                 with suppress(ProcessLookupError):
-                    os.kill(int(one), signal.SIGSEGV)
+                    os.kill(one, signal.SIGSEGV)
 
     killer = threading.Thread(target=kill)
     killer.start()

@@ -32,7 +32,7 @@ from tests.hospital_node.cohort.exports import (
     write_export,
     write_labels,
 )
-from tests.hospital_node.cohort.test_workers import children
+from tests.readers import readers
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_an_unchanged_source_is_not_read_again(export: Path, tmp_path: Path) -> 
     first = ingested(export, tmp_path / "store")
     dismiss()
     assert ingested(export, tmp_path / "store") == first
-    assert children() == set()
+    assert readers() == set()
 
 
 LOOKING = """
@@ -107,7 +107,7 @@ def test_moved_files_and_other_labels_are_not_decoded_again(export: Path, tmp_pa
     table = export / "labels.csv"
     table.write_text(table.read_text().replace(",1\n", ",0\n"))
     again = ingested(export, tmp_path / "store")
-    assert children() == set()
+    assert readers() == set()
     assert {row.label for row in again.manifest.rows} == {0}
     assert again.manifest.pack == first.manifest.pack
 
@@ -146,7 +146,7 @@ def test_memory_keeps_what_the_source_holds_and_no_more(export: Path, tmp_path: 
     dismiss()
     write_export(export)
     ingested(export, tmp_path / "store")
-    assert children() != set()
+    assert readers() != set()
 
 
 def risky(export: Path, **changes: Any) -> Path:
@@ -190,7 +190,7 @@ def test_an_image_waits_for_a_person_and_then_the_decision_holds(
     decide(store, verdict)
     dismiss()
     assert not_used(ingested(export, store)) == left
-    assert children() == set()
+    assert readers() == set()
     assert quarantine.waiting(store) == ()
 
 

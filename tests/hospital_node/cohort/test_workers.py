@@ -17,6 +17,7 @@ from hospital_node.cohort.workers import read_apart
 from schemas.contract import DataContract
 from schemas.image_rules import Range
 from tests.hospital_node.cohort.exports import contract, image, pixels, write
+from tests.readers import readers
 
 FILES = 60
 
@@ -24,11 +25,6 @@ FILES = 60
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
     return [write(image(n, patient=f"P{n}"), tmp_path / f"{n}") for n in range(FILES)]
-
-
-def children() -> set[int]:
-    found = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
-    return {int(one) for one in found.split()}
 
 
 def big() -> DataContract:
@@ -65,7 +61,7 @@ def test_a_process_apart_reads_what_this_one_reads(files: list[Path]) -> None:
 def test_a_worker_that_is_killed_costs_no_file(files: list[Path], how: signal.Signals) -> None:
     reading = read_apart(files, contract(), workers=1)
     first = next(reading)
-    for one in children():
+    for one in readers():
         os.kill(one, how)
     outcomes = dict([first, *reading])
     assert sorted(outcomes) == list(range(FILES))
@@ -83,7 +79,7 @@ def test_a_file_that_kills_every_worker_is_given_up(
 
     def kill() -> None:
         while not is_over.wait(0.01):
-            for one in children():
+            for one in readers():
                 with suppress(ProcessLookupError):
                     os.kill(one, how)
 
@@ -122,6 +118,6 @@ def test_a_bomb_costs_one_file_and_a_gigabyte_at_most(tmp_path: Path) -> None:
 
 
 def test_no_files_need_no_worker() -> None:
-    before = children()
+    before = readers()
     assert list(read_apart([], contract(), workers=4)) == []
-    assert children() == before
+    assert readers() == before
