@@ -6,24 +6,19 @@
 * Each verdict is given again on the histograms that the sites signed.
 """
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 
 from aggregator.rounds import EDGES
 from deployment.verification.charges import epsilon_again
 from deployment.verification.conformance import hold_conformance
+from deployment.verification.lineage import hold_models
 from deployment.verification.story import Story
 from deployment.verification.sums import hold_sums
 from deployment.verification.verdicts import hold_verdicts
 from schemas.audit.events import (
     CheckpointStored,
-    ExchangeAsked,
-    ExchangeReplied,
     PlanApproved,
-    Quarantined,
-    ReplyReceived,
     ReplySent,
-    RequestSent,
     RoundMoved,
     RunClosed,
     RunOpened,
@@ -53,6 +48,7 @@ def derived(story: Story, findings: Findings) -> Derived:
     _hold_moves(story, findings)
     result.verdicts = hold_verdicts(story, findings)
     _hold_lineage(story, findings, result)
+    hold_models(story, findings)
     hold_conformance(story, findings)
     hold_sums(story, findings)
     for site, origin in story.sites().items():
@@ -109,10 +105,8 @@ _MOVED = "An edge is missing, repeated or invented."
 
 
 def _hold_lineage(story: Story, findings: Findings, result: Derived) -> None:
-    """Walk from the accepted model to the initial one, through updates that sites sent."""
-    received = _received(story)
+    """Walk from the accepted model to the initial one, through models with the plan's weights."""
     known: dict[Digest, tuple[Digest | None, int]] = {}
-    initial = story.plan.initial.arrays
     for index, facts in story.stated(story.own, CheckpointStored):
         if facts.run != story.run:
             continue
@@ -122,8 +116,6 @@ def _hold_lineage(story: Story, findings: Findings, result: Derived) -> None:
                 story.own, index, "a model without its manifest", "Its origin cannot be shown."
             )
             continue
-        if manifest.parent != initial and manifest.parent not in known:
-            findings.fault(story.own, index, "a model with an unknown parent", _LINEAGE)
         for source in manifest.sources:
             declared = story.plan.site(source.site)
             if declared is None or source.weight != declared.weight:
@@ -131,14 +123,6 @@ def _hold_lineage(story: Story, findings: Findings, result: Derived) -> None:
                     story.own,
                     index,
                     f"{source.site} counts with a weight that the plan does not give it",
-                    _LINEAGE,
-                )
-            if source.update not in received.get((source.site, facts.round), set()):
-                findings.fault(
-                    story.own,
-                    index,
-                    f"an update of {source.site} that was not received in round {facts.round}, or "
-                    "was left out",
                     _LINEAGE,
                 )
         known[facts.arrays] = (manifest.parent, facts.round)
@@ -176,22 +160,3 @@ def _walk(
         place, number = known[place]
         rounds.append(number)
     result.rounds = tuple(reversed(rounds))
-
-
-def _received(story: Story) -> dict[tuple[SiteName, int], set[Digest]]:
-    """Return the updates that were received and not left out, by site and round."""
-    found: dict[tuple[SiteName, int], set[Digest]] = defaultdict(set)
-    latest = "train"
-    for _, event in story.events.get(story.own, ()):
-        match event.facts:
-            case RequestSent(run=story.run) | ExchangeAsked(run=story.run) as asked:
-                latest = asked.purpose
-            case (ReplyReceived(run=story.run) | ExchangeReplied(run=story.run)) as facts:
-                if facts.arrays is not None:
-                    found[facts.site, facts.round].add(facts.arrays)
-            case Quarantined(run=story.run, site=site) as facts if latest == "train":
-                if site is not None:
-                    found.pop((site, facts.round), None)
-            case _:
-                """Tells of no update."""
-    return found

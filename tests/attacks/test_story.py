@@ -133,6 +133,40 @@ def judged_as_accepted(facts: RoundMoved) -> dict[str, Any]:
     return {"target": "accepted"} if facts.source == "judged" else {}
 
 
+def sources_of(count: int) -> Lie:
+    """Make every model of fewer sites' updates, without leaving any out by name."""
+
+    def lie(story: Story) -> None:
+        for digest, one in story.manifests.items():
+            story.manifests[digest] = one.model_copy(update={"sources": one.sources[:count]})
+
+    return lie
+
+
+def after_a_rejected(story: Story) -> None:
+    """Reject the first round's model, and go on from it all the same."""
+    log = story.events[OWN]
+    for place, (at, event) in enumerate(log):
+        facts = event.facts
+        if isinstance(facts, RoundMoved) and facts.round == 1 and facts.source == "judged":
+            moved = facts.model_copy(update={"target": "rolled-back"})
+            log[place] = (at, with_facts(event, moved))
+
+
+def few_received(story: Story) -> None:
+    """Receive one update a round, and make the models of it."""
+    sources_of(1)(story)
+    story.events[OWN] = [
+        (at, one)
+        for at, one in story.events[OWN]
+        if not (
+            isinstance(one.facts, ReplyReceived)
+            and one.facts.arrays is not None
+            and one.facts.site != "east"
+        )
+    ]
+
+
 ANOTHER_MODEL = "is about another model than was stored"
 UNSAID = told(OWN, ReplyReceived, lambda _: {"privacy": None})
 
@@ -172,6 +206,16 @@ LIES: dict[str, tuple[tuple[Lie, ...], str]] = {
     "a round ends otherwise than its verdict": (
         (told(OWN, RoundMoved, judged_as_accepted),),
         "round 1 did not end as its verdict says",
+    ),
+    "an update is left out without a word": (
+        (sources_of(2),),
+        "the model of round 1 is not made of the updates that count",
+    ),
+    "models without a source": ((sources_of(0),), "is not made of the updates that count"),
+    "fewer updates than the quorum": ((few_received,), "fewer updates than the plan's quorum"),
+    "a model comes after a rejected one": (
+        (after_a_rejected,),
+        "the model of round 2 does not come after the one before it",
     ),
 }
 
