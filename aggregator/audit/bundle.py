@@ -85,7 +85,7 @@ def bundled(home: AggregatorHome, run: Name) -> bytes:
     for path in sorted(folder_of(home, run).glob("*.json")):
         files[f"evaluations/{path.name}"] = path.read_bytes()
     contract = digest_of(files["contract.json"])
-    for site in (member.site for member in roster.members):
+    for site in sorted(sites):
         for path in kept(home, contract, site):
             files[f"conformance/{path.name}"] = path.read_bytes()
     listed = BundleList(

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 import aggregator.cli
+from aggregator.audit.bundle import bundled
 from aggregator.config import AggregatorHome, load_config, write_config
 from aggregator.conformance import Said, examined
 from aggregator.federation import opened as opened_federation
 from aggregator.tls import make_tls
+from schemas.audit.verification.container import Container
 from schemas.command_line import run
 from schemas.enrolment import fingerprint_of
 from schemas.names import digest_of
@@ -83,3 +85,18 @@ def test_under_a_lost_key_a_report_counts_no_more_and_bars_no_newer_one(
     assert found.fault == ""
     assert found.new is not None
     assert found.new.report == digest_of(newer)
+
+
+def test_a_bundle_holds_the_reports_of_revoked_sites_too(
+    reported: study.Study, tmp_path: Path
+) -> None:
+    words = ["roster", "revoke", "--home", str(reported.aggregator), "--site", "west"]
+    assert run(aggregator.cli.app, words) == 0
+    home = AggregatorHome(reported.aggregator)
+    [path] = home.runs.glob("*/plan.json")
+    packed = tmp_path / "bundle.zip"
+    packed.write_bytes(bundled(home, path.parent.name))
+    container = Container(packed)
+    names = {name for name in container.entries if name.startswith("conformance/")}
+    container.close()
+    assert names == {f"conformance/{site}-0001.json" for site in study.SITES}
