@@ -69,10 +69,10 @@ def check(
     try:
         text = None if policy is None else policy.read_text(encoding="utf-8")
         found, findings = opened(bundle, text)
+        result = _verified(found, findings)
     except (NotABundle, PolicyUnfit, OSError, UnicodeDecodeError) as error:
         message = f"bundle refused: {error}"
         raise InputRefused(message, next_step="ask for the bundle again") from None
-    result = _verified(found, findings)
     found.container.close()
     if json:
         say_json(_told(found, findings, result))

@@ -22,6 +22,8 @@ _LOCAL_BYTES = 30
 _MOST_NAME = 200
 _PIECE = 1 << 20
 _MOST_BYTES = 2**32 - 1
+MOST_LINE = 1 << 24
+"""Bytes of one event; what is longer is refused, and not gathered."""
 
 
 class NotABundle(Exception):
@@ -87,11 +89,18 @@ class Container:
             left, place = left - len(piece), place + len(piece)
 
     def lines(self, name: str) -> Iterator[bytes]:
-        """Yield a file's lines without their ends; a last one without an end is yielded too."""
+        """Yield a file's lines without their ends; a last one without an end is yielded too.
+
+        Raises:
+            NotABundle: a line of more bytes than an event has.
+        """
         rest = b""
         for piece in self.pieces(name):
             *whole, rest = (rest + piece).split(b"\n")
             yield from whole
+            if len(rest) > MOST_LINE:
+                message = f"a line of {name} is longer than {MOST_LINE} bytes"
+                raise NotABundle(message)
         if rest:
             yield rest
 

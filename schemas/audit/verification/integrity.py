@@ -78,13 +78,13 @@ def opened(path: Path, policy: str | None = None) -> tuple[Bundle, Findings]:
         quorum = _quorum(container)
         own = of_roster(roster, needed=quorum)
         parties = own if policy is None else of_policy(policy)
+        if policy is not None:
+            _hold_policy(own, parties, findings)
+        folders = _folders(container, listed["federation"], roster)
+        reigns = reigns_of(container, folders, parties, findings)
     except (NotABundle, PolicyUnfit):
         container.close()
         raise
-    if policy is not None:
-        _hold_policy(own, parties, findings)
-    folders = _folders(container, listed["federation"], roster)
-    reigns = reigns_of(container, folders, parties, findings)
     names = (listed["run"], listed["federation"], listed["root"])
     return Bundle(container, *names, roster, parties, quorum, reigns), findings
 
@@ -143,11 +143,36 @@ def _signed_parts(container: Container) -> tuple[dict[str, Any], dict[str, Any]]
     if roster is None:
         message = f"{ROSTER} is not signed by the root key that {LIST} names"
         raise NotABundle(message)
+    if not _is_roster(roster):
+        message = f"{ROSTER} lacks what a roster must hold"
+        raise NotABundle(message)
     listed = payload_of(content, "BundleList", roster["aggregator"])
-    if listed is None or roster["federation"] != listed["federation"]:
+    if listed is None or roster["federation"] != listed.get("federation"):
         message = f"{LIST} is not signed by the aggregator that {ROSTER} names"
         raise NotABundle(message)
+    if not _are_texts(listed, "run", "federation", "root") or not isinstance(
+        listed.get("files"), dict
+    ):
+        message = f"{LIST} lacks what the list must hold"
+        raise NotABundle(message)
     return listed, roster
+
+
+def _is_roster(found: object) -> bool:
+    """Say whether a signed roster has the fields that are read of it."""
+    if not isinstance(found, dict) or not _are_texts(found, "federation", "aggregator"):
+        return False
+    members, revoked = found.get("members"), found.get("revoked", [])
+    return (
+        isinstance(members, list)
+        and isinstance(revoked, list)
+        and all(_are_texts(one, "site", "key", "witness") for one in members)
+        and all(_are_texts(one, "site", "key") for one in revoked)
+    )
+
+
+def _are_texts(fields: object, *names: str) -> bool:
+    return isinstance(fields, dict) and all(isinstance(fields.get(name), str) for name in names)
 
 
 def _hold_files(container: Container, files: Mapping[str, str], findings: Findings) -> None:
@@ -170,7 +195,7 @@ def _hold_files(container: Container, files: Mapping[str, str], findings: Findin
 def _quorum(container: Container) -> int:
     try:
         return int(json.loads(container.read(PLAN))["participation"]["quorum"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         message = f"{PLAN} names no quorum"
         raise NotABundle(message) from None
 
@@ -228,10 +253,10 @@ def main(arguments: list[str]) -> int:
     try:
         text = Path(arguments[1]).read_text(encoding="utf-8") if len(arguments) > 1 else None
         bundle, findings = opened(Path(arguments[0]), text)
+        verify(bundle, findings)
     except (NotABundle, PolicyUnfit, OSError, UnicodeDecodeError) as error:
         sys.stderr.write(f"refused: {error}\n")
         return 2
-    verify(bundle, findings)
     bundle.container.close()
     sys.stdout.write(f"root key {fingerprint(bundle.root)}\n")
     for one in findings.faults:

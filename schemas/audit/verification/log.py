@@ -54,7 +54,9 @@ def read(
         try:
             event = loads(line)
             sequence, time, of = event["sequence"], event["time"], event["origin"]
-        except (ValueError, KeyError, TypeError):
+            if type(sequence) is not int or type(time) is not str or type(of) is not str:
+                raise TypeError  # noqa: TRY301 - told below, as any other line that is no event
+        except (ValueError, KeyError, TypeError, RecursionError):
             sequence, time, of, event = None, latest, origin, None
         if (leaf != hashed or sequence != index or of != origin) and told < _MOST_FAULTS:
             told += 1

@@ -111,7 +111,7 @@ def payload_of(envelope: bytes, kind: str, key: str) -> dict[str, Any] | None:
             "signature": base64.b64encode(signature).decode(),
         }
         found: dict[str, Any] = json.loads(payload)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     if json.dumps(again, separators=(",", ":")).encode() != envelope:
         return None
@@ -124,7 +124,7 @@ def claimed(envelope: bytes) -> dict[str, Any]:
     """Return what an envelope says, before its signature is known; nothing when it is none."""
     try:
         found = json.loads(base64.b64decode(json.loads(envelope)["payload"], validate=True))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

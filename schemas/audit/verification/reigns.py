@@ -225,7 +225,7 @@ def _changes(container: Container, folder: str, *kinds: str) -> Iterator[_Change
                 facts = json.loads(line)["facts"]
                 if facts["kind"] in kinds and _is_whole(facts):
                     yield _Change(index, facts)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue
 
 
