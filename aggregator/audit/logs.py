@@ -1,13 +1,17 @@
 """Copies of the sites' logs, as their nodes sent them with their replies.
 
-* A part is taken in only if the site's signed head covers it; what is kept is the exact bytes.
+* A part is taken in only if the site's signed head covers it, and each line is one event of that
+  log in its place; what is kept is the exact bytes.
 * Two heads of one site that cannot be of one history are a fork, and an incident. It is found
   against the head that the site signed before, never against this copy, which may be damaged.
 * Nothing here waits for the disk: what a crash costs, the site sends again.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+
+import rfc8785
 
 from schemas.audit.events import ForkSeen, HeadCosigned
 from schemas.audit.exchange import Shared
@@ -63,6 +67,7 @@ class SiteLog:
         if skipped < 0:
             raise _unfit("a part that does not follow what was received")
         lines = [one.encode() for one in part.events[skipped:]]
+        _hold_events(lines, first=self.size, origin=head.origin)
         frontier = _grown(self._frontier, lines)
         if (frontier.size, frontier.root()) != (head.size, head.root):
             return self._doubted(part, known)
@@ -107,6 +112,21 @@ def _grown(frontier: Frontier, lines: Sequence[bytes]) -> Frontier:
     for line in lines:
         frontier = frontier.appended(leaf_hash(line))
     return frontier
+
+
+def _hold_events(lines: Sequence[bytes], *, first: int, origin: str) -> None:
+    """Hold that each line is one event of this log, of whatever version, in its place."""
+    for sequence, line in enumerate(lines, start=first):
+        try:
+            event = json.loads(line)
+            is_exact = rfc8785.dumps(event) == line
+            fits = (event["sequence"], event["origin"]) == (sequence, origin)
+            types = (type(event["sequence"]), type(event["time"]))
+            if is_exact and fits and types == (int, str):
+                continue
+        except (ValueError, LookupError, TypeError, RecursionError, rfc8785.CanonicalizationError):
+            """Told below."""
+        raise _unfit(f"a line that is not event {sequence} of this log in canonical form")
 
 
 def _holds(events: Sequence[str], known: TreeHead) -> bool:
