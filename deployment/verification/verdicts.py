@@ -4,6 +4,8 @@
   against the model accepted last.
 * What a site was received to say counts, unless it was left out by name; its file is here.
 * A round moves as its verdict says.
+* A release is of the model accepted last, and passed the plan's checks, which are made again; what
+  was delivered, and what a site received by its own log, was released.
 """
 
 from collections import defaultdict
@@ -11,14 +13,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from aggregator.gates.evidence import verdict_on
+from aggregator.gates.bounds import for_release
+from aggregator.gates.evidence import metrics_of, verdict_on
 from aggregator.run_state import SiteHistogram
 from deployment.verification.story import Story
 from schemas.audit.events import (
     CheckpointStored,
     ExchangeAsked,
     Facts,
+    ModelDelivered,
+    ModelReceived,
     Quarantined,
+    ReleaseDecided,
     ReplyReceived,
     RequestSent,
     RoundMoved,
@@ -45,10 +51,15 @@ def hold_verdicts(story: Story, findings: Findings) -> dict[int, str]:
         if getattr(event.facts, "run", None) == story.run:
             for found in judging.take(event.facts):
                 findings.fault(story.own, index, found, _CHANGED)
+    for origin in story.sites().values():
+        for index, received in story.stated(origin, ModelReceived):
+            if received.run == story.run and received.arrays != judging.released:
+                findings.fault(origin, index, "a model came that was not released", _UNRELEASED)
     return judging.outcomes
 
 
 _CHANGED = "The verdict, or an evaluation, was changed or left out."
+_UNRELEASED = "It was handed out before the decision, or outside the log."
 
 
 @dataclass(slots=True)
@@ -58,6 +69,7 @@ class _Judging:
     story: Story
     accepted: Digest | None
     outcomes: dict[int, str] = field(default_factory=dict)
+    released: Digest | None = None
     _best: list[SiteHistogram] = field(default_factory=list)
     _came: dict[int, dict[SiteName, SiteHistogram]] = field(
         default_factory=lambda: defaultdict(dict)
@@ -93,6 +105,8 @@ class _Judging:
                 yield from self._judge(verdict)
             case RoundMoved():
                 yield from self._move(facts)
+            case ReleaseDecided() | ModelDelivered():
+                yield from self._release(facts)
             case _:
                 """Tells of no verdict."""
 
@@ -155,6 +169,24 @@ class _Judging:
             yield f"round {facts.round} did not end as its verdict says"
         elif facts.target == "accepted":
             self.accepted, self._best = given[0].candidate, given[1]
+
+    def _release(self, facts: ReleaseDecided | ModelDelivered) -> Iterator[str]:
+        """Make the plan's checks of the accepted model again; hold what was delivered to it."""
+        if isinstance(facts, ModelDelivered):
+            if facts.arrays != self.released:
+                yield f"{facts.site} was handed a model that was not released"
+            return
+        plan = self.story.plan
+        checks = for_release(metrics_of(plan, self._best), criteria=plan.release, gate=plan.gate)
+        passed = all(one.outcome == "accepted" for one in checks)
+        again = [one.model_dump() for one in checks]
+        if not self._best or facts.arrays != self.accepted:
+            yield "the decision on a release is not about the model accepted last"
+        elif facts.is_released != passed or _rounded(again) != _rounded(
+            [one.model_dump() for one in facts.checks]
+        ):
+            yield "the decision on the release is not what the plan's checks give"
+        self.released = facts.arrays if facts.is_released else None
 
 
 def _rounded(value: Any) -> Any:  # noqa: ANN401 - whatever a record holds

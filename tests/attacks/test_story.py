@@ -13,6 +13,8 @@ from deployment.verification.meaning import derived
 from deployment.verification.story import Story, story_of
 from schemas.audit.events import (
     AuditEvent,
+    ModelDelivered,
+    ReleaseDecided,
     ReplyReceived,
     RequestSent,
     Reserved,
@@ -23,7 +25,8 @@ from schemas.audit.events import (
 from schemas.audit.verification.findings import Findings
 from schemas.audit.verification.integrity import opened, verify
 from schemas.base import Record
-from tests.bundles import OWN, finished, repacked
+from tests.bundles import OWN, Finished, finished, finished_study, repacked
+from tests.study import made
 
 EAST = "site/east"
 OTHER = "sha256:" + "ab" * 32
@@ -33,9 +36,13 @@ Lie = Callable[[Story], None]
 @cache
 def untouched() -> Story:
     """Read a finished private run's bundle once in a process."""
+    return read(finished())
+
+
+def read(run: Finished) -> Story:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "bundle.zip"
-        path.write_bytes(repacked(finished().files))
+        path.write_bytes(repacked(run.files))
         bundle, findings = opened(path)
         story = story_of(bundle, findings)
         assert story is not None
@@ -44,9 +51,9 @@ def untouched() -> Story:
     return story
 
 
-def faults(*lies: Lie) -> list[str]:
+def faults(*lies: Lie, of: Story | None = None) -> list[str]:
     """Let the lies change the story, and say what is found."""
-    story, findings = deepcopy(untouched()), Findings([], [])
+    story, findings = deepcopy(of or untouched()), Findings([], [])
     for lie in lies:
         lie(story)
     derived(story, findings)
@@ -227,3 +234,38 @@ def test_an_untouched_story_has_no_fault() -> None:
 @pytest.mark.parametrize(("lies", "found"), LIES.values(), ids=LIES)
 def test_a_story_told_otherwise_is_found(lies: tuple[Lie, ...], found: str) -> None:
     assert any(found in one for one in faults(*lies))
+
+
+@cache
+def accepted() -> Story:
+    """Read the bundle of a run whose model was released, once in a process."""
+    with TemporaryDirectory() as folder:
+        gate = {"floor": 0.0, "site_min_class_weight": 1.0}
+        study = made(Path(folder), rounds=1, evaluation={"rounds": [1]}, gate=gate)
+        return read(finished_study(study))
+
+
+RELEASES: dict[str, tuple[Lie, str]] = {
+    "another model is released": (
+        told(OWN, ReleaseDecided, lambda _: {"arrays": OTHER}),
+        "is not about the model accepted last",
+    ),
+    "a release is decided without a check": (
+        told(OWN, ReleaseDecided, lambda _: {"checks": ()}),
+        "is not what the plan's checks give",
+    ),
+    "a model is handed out that was refused": (
+        told(OWN, ReleaseDecided, lambda _: {"is_released": False}),
+        "was handed a model that was not released",
+    ),
+    "another model is handed out": (
+        told(OWN, ModelDelivered, lambda _: {"arrays": OTHER}),
+        "was handed a model that was not released",
+    ),
+}
+
+
+@pytest.mark.parametrize(("lie", "found"), RELEASES.values(), ids=RELEASES)
+def test_a_release_told_otherwise_is_found(lie: Lie, found: str) -> None:
+    assert faults(of=accepted()) == []
+    assert any(found in one for one in faults(lie, of=accepted()))
