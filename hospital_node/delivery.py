@@ -12,6 +12,7 @@ from pathlib import Path
 from hospital_node.config import NodeHome
 from hospital_node.node import Node, membership_of
 from schemas.audit.events import ModelInstalled, ModelReceived
+from schemas.audit.lines import read_facts
 from schemas.base import Record
 from schemas.errors import ArraysRefused, CheckpointDamaged, EnvelopeRefused, InputRefused
 from schemas.files import write_durably
@@ -82,19 +83,19 @@ def keep(node: Node, packet: Packet) -> Delivered:
     found = _verified(node.home, packet, stored=False)
     folder = _folder(node.home, found.digest)
     path = folder / _RELEASE
-    if path.exists() and path.read_bytes() == packet.envelope and _is_whole(folder, found.digest):
-        return found
-    write_durably(folder / _ARRAYS, packet.body, mode=0o600)
-    write_durably(path, packet.envelope, mode=0o600)
+    is_kept = path.exists() and path.read_bytes() == packet.envelope
+    if not (is_kept and _is_whole(folder, found.digest)):
+        write_durably(folder / _ARRAYS, packet.body, mode=0o600)
+        write_durably(path, packet.envelope, mode=0o600)
     manifest = found.release.manifest
-    node.journal.append(
-        ModelReceived(
-            run=manifest.run,
-            round=manifest.round,
-            arrays=manifest.arrays,
-            release=digest_of(packet.envelope),
-        )
+    came = ModelReceived(
+        run=manifest.run,
+        round=manifest.round,
+        arrays=manifest.arrays,
+        release=digest_of(packet.envelope),
     )
+    if came not in read_facts(node.home.journal, ModelReceived):
+        node.journal.append(came)
     return found
 
 
