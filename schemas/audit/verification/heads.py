@@ -78,7 +78,7 @@ def _notes(
             if b'"kind":"head-cosigned"' in line or b'"kind":"log-received"' in line:
                 try:
                     yield origin, index, str(json.loads(line)["facts"]["head"])
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, RecursionError):
                     continue  # told when the log is read
 
 
