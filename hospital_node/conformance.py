@@ -90,7 +90,8 @@ def _resigned(node: Node, path: Path, stored: ConformanceReport, *, approver: st
     with suppress(EnvelopeRefused):
         opened(content, ConformanceReport, key=node.key.public)
         return content
-    content = signed(stored.model_copy(update={"head": node.journal.head()}), node.key)
+    again = ConformanceReport(**dict(stored) | {"head": node.journal.head()})
+    content = signed(again, node.key)
     write_durably(path, content, mode=0o600)
     node.journal.append(
         ConformanceReported(
