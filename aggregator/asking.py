@@ -40,9 +40,9 @@ from schemas.protection.messages import (
     Boxes,
     Ciphertexts,
     Deal,
+    ExchangeReply,
+    ExchangeRequest,
     MaskedInput,
-    MaskingReply,
-    MaskingRequest,
     Opening,
     SelfCheck,
     Unmasking,
@@ -61,7 +61,7 @@ from schemas.wire.envelope import opened, signed
 from schemas.wire.layout import Layout
 from schemas.wire.packet import Packet
 
-Answer: TypeAlias = Update | Evaluation | Acknowledgement | SelfCheck | MaskingReply
+Answer: TypeAlias = Update | Evaluation | Acknowledgement | SelfCheck | ExchangeReply
 """What a site may answer, but for a refusal."""
 
 A = TypeVar("A", bound=Answer)
@@ -187,8 +187,8 @@ def attributed(asking: Asking, site: SiteName, reply: Packet, kind: type[A]) -> 
         case _:
             """Names no arrays."""
     request = asking.request
-    if isinstance(found, MaskingReply) and (
-        not isinstance(request, MaskingRequest) or found.context != request.context
+    if isinstance(found, ExchangeReply) and (
+        not isinstance(request, ExchangeRequest) or found.context != request.context
     ):
         raise _foreign("it is of another attempt")
     try:
@@ -209,7 +209,7 @@ def _member(asking: Asking, site: SiteName) -> Member:
 
 def _sent(request: AnyRequest, sites: tuple[SiteName, ...]) -> RequestSent | ExchangeAsked:
     named = request.model_dump(include={"run", "round", "request", "arrays"})
-    if isinstance(request, MaskingRequest):
+    if isinstance(request, ExchangeRequest):
         of = request.model_dump(include={"purpose", "attempt", "exchange"})
         return ExchangeAsked(**named, **of, sites=sites)
     return RequestSent(**named, purpose=_PURPOSES[type(request)], sites=sites)
@@ -221,7 +221,7 @@ def _refused(asking: Asking, refusal: Refusal) -> RefusalReceived:
 
 
 def _received(
-    asking: Asking, reply: Packet, found: Update | Evaluation | SelfCheck | MaskingReply
+    asking: Asking, reply: Packet, found: Update | Evaluation | SelfCheck | ExchangeReply
 ) -> ReplyReceived | ExchangeReplied:
     named = {
         **asking.place,
@@ -231,7 +231,7 @@ def _received(
         "arrays": found.arrays if isinstance(found, Update | MaskedInput | Ciphertexts) else None,
         "size_bytes": len(reply.envelope) + len(reply.body),
     }
-    if isinstance(found, MaskingReply):
+    if isinstance(found, ExchangeReply):
         return ExchangeReplied.model_validate(named)
     return ReplyReceived.model_validate({**named, "privacy": found.privacy})
 

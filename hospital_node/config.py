@@ -15,7 +15,7 @@ journal/         the audit log
 replies/         every reply that left, by request
 personal/        this site's own models, by run and plan
 variates/        this site's control variates in scaffold, by run and plan
-masking/         secrets and values of sums that are not opened yet, by run and plan
+sums/            secrets and values of sums that are not opened yet, by run and plan
 models/          released models, and which one is in use
 reports/         this hospital's own report
 """
@@ -198,9 +198,9 @@ class NodeHome:
         return self.root / "variates"
 
     @property
-    def masking(self) -> Path:
+    def sums(self) -> Path:
         """What this site holds of sums that are not opened yet."""
-        return self.root / "masking"
+        return self.root / "sums"
 
     @property
     def models(self) -> Path:

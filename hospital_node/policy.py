@@ -47,8 +47,8 @@ class Approval(Record):
     without_privacy: bool = False
 
 
-class Masking(Record):
-    """What this hospital demands before its value goes into a masked sum."""
+class Sums(Record):
+    """What this hospital demands before its value goes into a sum."""
 
     least_survivors: int = Field(default=LEAST_SURVIVORS, ge=LEAST_SURVIVORS)
     """Fewest sites in a sum; the plan may demand more."""
@@ -66,7 +66,7 @@ class Policy(Record):
     limit: Limit
     software: Software | None = None
     """None: whichever is installed; the journal names it at every start."""
-    masking: Masking = Masking()
+    sums: Sums = Sums()
     approvals: tuple[Approval, ...] = ()
 
 

@@ -52,7 +52,7 @@ from schemas.errors import (
 )
 from schemas.names import Digest, digest_of
 from schemas.privacy import PrivacyStatement
-from schemas.protection.messages import AnyRequest, MaskingRequest, Purpose, SelfCheck
+from schemas.protection.messages import AnyRequest, ExchangeRequest, Purpose, SelfCheck
 from schemas.release import ModelRelease
 from schemas.update import (
     Acknowledgement,
@@ -105,7 +105,7 @@ def unable(node: Node, packet: Packet) -> Packet:
     node.warm.clear()  # the failure may have left a network half changed
     message = "request refused: its work failed unexpectedly; this node's log names the place"
     reply = refusal(node, request, FederationError(message))
-    if not isinstance(request, MaskingRequest):
+    if not isinstance(request, ExchangeRequest):
         slot = Slot(request.run, request.round, _purpose(request))
         replies = Replies(node.home.replies)
         with held_ledger(node) as ledger:
@@ -122,8 +122,8 @@ def _verified(node: Node, packet: Packet) -> AnyRequest:
     match kind_of(packet.envelope):
         case CloseRequest.__name__:
             request = opened(packet.envelope, CloseRequest, key=roster.aggregator)
-        case MaskingRequest.__name__:
-            request = opened(packet.envelope, MaskingRequest, key=roster.aggregator)
+        case ExchangeRequest.__name__:
+            request = opened(packet.envelope, ExchangeRequest, key=roster.aggregator)
         case _:
             request = opened(packet.envelope, TrainRequest, EvaluateRequest, key=roster.aggregator)
     if request.federation != membership.federation:
@@ -147,7 +147,7 @@ def _named(request: AnyRequest, body: bytes) -> Iterator[tuple[bytes, Digest]]:
 def _answered(node: Node, request: AnyRequest, packet: Packet, witness: Witnessed) -> Packet:
     if isinstance(request, CloseRequest):
         return _acknowledged(node, request, witness)
-    if isinstance(request, MaskingRequest):
+    if isinstance(request, ExchangeRequest):
         _hold_head(node, request)
         node.journal.append(*cosigned(node, witness))
         return exchanged(node, request, packet)

@@ -17,7 +17,7 @@ from deployment.embedded.federation import EmbeddedFederation
 from hospital_node.node import Node
 from schemas.audit.events import Facts
 from schemas.names import SiteName
-from schemas.protection.messages import Exchange, MaskingRequest
+from schemas.protection.messages import Exchange, ExchangeRequest
 from schemas.wire.arrays import declared_layout, flat_values
 from schemas.wire.envelope import Envelope
 from schemas.wire.packet import Packet
@@ -74,12 +74,12 @@ def _south() -> Path:
     return alone
 
 
-def request_in(packet: Packet) -> MaskingRequest | None:
+def request_in(packet: Packet) -> ExchangeRequest | None:
     """Return the masking request in a packet; None for any other."""
     envelope = Envelope.from_canonical(packet.envelope)
-    if envelope.kind != MaskingRequest.__name__:
+    if envelope.kind != ExchangeRequest.__name__:
         return None
-    return MaskingRequest.from_canonical(envelope.payload_bytes)
+    return ExchangeRequest.from_canonical(envelope.payload_bytes)
 
 
 def exchange_of(packet: Packet) -> Exchange | None:

@@ -14,7 +14,7 @@ from hospital_node.node import Node
 from hospital_node.node import opened as opened_node
 from schemas.audit.events import Refused
 from schemas.names import SiteName, digest_of
-from schemas.protection.messages import Exchange, MaskingRequest
+from schemas.protection.messages import Exchange, ExchangeRequest
 from schemas.update import Refusal
 from schemas.wire.envelope import kind_of, signed
 from schemas.wire.packet import Packet
@@ -61,7 +61,7 @@ class Attacked:
         """What the honest aggregator was about to send."""
         return self.tapped.packets[self.tapped.before]
 
-    def request(self, **changes: Any) -> MaskingRequest:
+    def request(self, **changes: Any) -> ExchangeRequest:
         request = request_in(self.packet)
         assert request is not None
         return request.model_copy(update=changes)

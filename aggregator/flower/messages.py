@@ -6,7 +6,7 @@
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 
-from schemas.protection.messages import MaskingRequest
+from schemas.protection.messages import ExchangeRequest
 from schemas.release import ModelRelease
 from schemas.update import CloseRequest, EvaluateRequest, TrainRequest
 from schemas.wire.envelope import Envelope
@@ -25,7 +25,7 @@ _TYPES = {
     EvaluateRequest.__name__: MessageType.EVALUATE,
     ModelRelease.__name__: MessageType.QUERY,
     CloseRequest.__name__: MessageType.QUERY,
-    MaskingRequest.__name__: MessageType.QUERY,
+    ExchangeRequest.__name__: MessageType.QUERY,
 }
 
 

@@ -16,7 +16,7 @@ from schemas.errors import CheckpointDamaged
 from schemas.files import make_folder, write_durably
 from schemas.names import Digest, SiteName, digest_of
 from schemas.protection.fixed_point import Elements, Ring, read
-from schemas.protection.messages import EXCHANGES, Exchange, MaskingRequest, Purpose
+from schemas.protection.messages import EXCHANGES, Exchange, ExchangeRequest, Purpose
 
 _LOST, _TOTAL = "lost", "total"
 
@@ -65,14 +65,14 @@ class Sums:
         """Return what came in an exchange."""
         return Answers(self.folder / str(attempt) / exchange)
 
-    def request(self, attempt: int, exchange: Exchange) -> MaskingRequest | None:
+    def request(self, attempt: int, exchange: Exchange) -> ExchangeRequest | None:
         """Return an exchange's request; None before it was made."""
         path = self._request(attempt, exchange)
         if not path.exists():
             return None
-        return MaskingRequest.from_stored(path.read_bytes(), what="a request of this round")
+        return ExchangeRequest.from_stored(path.read_bytes(), what="a request of this round")
 
-    def keep_request(self, request: MaskingRequest) -> None:
+    def keep_request(self, request: ExchangeRequest) -> None:
         """Put a request on disk."""
         write_durably(self._request(request.attempt, request.exchange), request.canonical())
 

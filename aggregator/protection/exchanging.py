@@ -21,9 +21,9 @@ from schemas.protection.messages import (
     Ciphertexts,
     Deal,
     Exchange,
+    ExchangeReply,
+    ExchangeRequest,
     MaskedInput,
-    MaskingReply,
-    MaskingRequest,
     Opening,
     Settlement,
     Unmasking,
@@ -35,7 +35,7 @@ from schemas.protection.terms import Terms
 from schemas.wire.packet import Packet
 
 A = TypeVar("A", bound=Answer)
-R = TypeVar("R", bound=MaskingReply)
+R = TypeVar("R", bound=ExchangeReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def exchanged(
 
 def _request(
     attempt: Attempt, exchange: Exchange, sites: Sequence[SiteName], body: bytes
-) -> MaskingRequest:
+) -> ExchangeRequest:
     """Make an exchange's request, once; it is on disk before it is sent."""
     stored = attempt.sums.request(attempt.number, exchange)
     if stored is not None:
@@ -103,7 +103,7 @@ def _request(
     asking, context = attempt.asking, attempt.terms.context
     heads = asking.federation.heads.of(asking.roster)
     name = f"{context.run}.{context.round}.{context.purpose}-{context.attempt}-{exchange}"
-    request = MaskingRequest(
+    request = ExchangeRequest(
         **context.model_dump(exclude={"protocol"}),
         request=name,
         exchange=exchange,
@@ -164,7 +164,7 @@ def hold(needed: int, left: Sized, at: Exchange) -> None:
         raise Lost(at, len(left), needed)
 
 
-def _fits(attempt: Attempt, request: MaskingRequest, found: MaskingReply, packet: Packet) -> bool:
+def _fits(attempt: Attempt, request: ExchangeRequest, found: ExchangeReply, packet: Packet) -> bool:
     """Say whether a reply is about the sites that were asked, and of the size that follows."""
     size = len(packet.body)
     match found:
@@ -177,7 +177,7 @@ def _fits(attempt: Attempt, request: MaskingRequest, found: MaskingReply, packet
     return is_of_size and _is_about_those_asked(attempt, request, found)
 
 
-def _size_of(attempt: Attempt, request: MaskingRequest, found: MaskingReply) -> int:
+def _size_of(attempt: Attempt, request: ExchangeRequest, found: ExchangeReply) -> int:
     match found:
         case Boxes():
             return BOX_BYTES * (len(request.participants) - 1)
@@ -190,7 +190,7 @@ def _size_of(attempt: Attempt, request: MaskingRequest, found: MaskingReply) -> 
             return 0
 
 
-def _is_about_those_asked(attempt: Attempt, request: MaskingRequest, found: MaskingReply) -> bool:
+def _is_about_those_asked(attempt: Attempt, request: ExchangeRequest, found: ExchangeReply) -> bool:
     asked = request.participants
     match found:
         case Boxes() | MaskedInput() | Deal():

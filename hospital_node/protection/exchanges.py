@@ -19,7 +19,7 @@ from schemas.audit.lines import read_facts
 from schemas.errors import EnvelopeRefused
 from schemas.names import Digest, digest_of
 from schemas.plan import TrainingPlan
-from schemas.protection.messages import EXCHANGES, Exchange, MaskingRequest, unframed
+from schemas.protection.messages import EXCHANGES, Exchange, ExchangeRequest, unframed
 from schemas.protection.terms import Terms, terms_of
 from schemas.wire.packet import Packet
 
@@ -43,7 +43,7 @@ _VALUES: tuple[Exchange, ...] = ("input", "encrypt")
 """In which this site's value leaves, under masks or encrypted."""
 
 
-def exchanged(node: Node, request: MaskingRequest, packet: Packet) -> Packet:
+def exchanged(node: Node, request: ExchangeRequest, packet: Packet) -> Packet:
     """Answer one exchange; the same request gets the stored bytes again.
 
     Raises:
@@ -54,7 +54,7 @@ def exchanged(node: Node, request: MaskingRequest, packet: Packet) -> Packet:
     room = room_of(node.home, request.run, request.plan, at=(request.round, request.purpose))
     exchange = f"{request.purpose}-{request.attempt}-{request.exchange}"
     slot, replies = Slot(request.run, request.round, exchange), room.replies
-    stored = replies.stored(slot, packet.envelope, key=node.key.public)
+    stored = replies.stored(slot, packet.envelope, key=node.keys)
     node.journal.append(_received(request, repeated=stored is not None))
     if stored is not None:
         if request.exchange in _LAST:
@@ -70,7 +70,7 @@ def exchanged(node: Node, request: MaskingRequest, packet: Packet) -> Packet:
         request=request,
         parts=unframed(packet.body),
         plan=plan,
-        terms=_terms(plan, request, least=policy.masking.least_survivors),
+        terms=_terms(plan, request, least=policy.sums.least_survivors),
         room=room,
         roster=node.membership()[1],
     )
@@ -82,7 +82,7 @@ def exchanged(node: Node, request: MaskingRequest, packet: Packet) -> Packet:
     return reply
 
 
-def _terms(plan: TrainingPlan, request: MaskingRequest, *, least: int) -> Terms:
+def _terms(plan: TrainingPlan, request: ExchangeRequest, *, least: int) -> Terms:
     protection = plan.protection.kind if request.purpose == "train" else plan.evaluation.protection
     if request.exchange not in EXCHANGES.get(protection, ()):
         verb = "mask" if request.exchange in EXCHANGES["masked"] else "encrypt"
@@ -91,7 +91,7 @@ def _terms(plan: TrainingPlan, request: MaskingRequest, *, least: int) -> Terms:
     return terms_of(plan, request.context, least=least)
 
 
-def _received(request: MaskingRequest, *, repeated: bool) -> ExchangeReceived:
+def _received(request: ExchangeRequest, *, repeated: bool) -> ExchangeReceived:
     return ExchangeReceived(
         run=request.run,
         round=request.round,
@@ -105,7 +105,7 @@ def _received(request: MaskingRequest, *, repeated: bool) -> ExchangeReceived:
     )
 
 
-def _answered(request: MaskingRequest, reply: Packet) -> ExchangeAnswered:
+def _answered(request: ExchangeRequest, reply: Packet) -> ExchangeAnswered:
     arrays: Digest | None = digest_of(reply.body) if request.exchange in _VALUES else None
     return ExchangeAnswered(
         run=request.run,

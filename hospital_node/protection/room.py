@@ -51,7 +51,7 @@ class Room:
         """
         content = self._value.read_bytes() if self._value.exists() else b""
         if content[:_DIGEST_CHARACTERS] != model.encode():
-            message = f"masking refused: this site has no value of round {self.round} to give"
+            message = f"sum refused: this site has no value of round {self.round} to give"
             next_step = "nothing was opened; if the round was, its sum cannot be asked for again"
             raise EnvelopeRefused(message, next_step=next_step)
         return content[_DIGEST_CHARACTERS:]
@@ -64,7 +64,7 @@ class Room:
             IntegrityLost: its file is damaged.
         """
         if not self._part.exists():
-            message = f"masking refused: this site takes part in no attempt of round {self.round}"
+            message = f"sum refused: this site takes part in no attempt of round {self.round}"
             next_step = "nothing was opened; resume the run, which begins a fresh attempt"
             raise EnvelopeRefused(message, next_step=next_step)
         return Part.from_stored(self._part.read_bytes(), what="this site's part in a sum")
@@ -100,10 +100,10 @@ class Room:
 def room_of(home: NodeHome, run: Name, plan: Digest, *, at: tuple[int, Purpose]) -> Room:
     """Return the room of a round and purpose."""
     number, purpose = at
-    folder = home.masking / run_folder(run, plan) / f"{number:06d}-{purpose}"
+    folder = home.sums / run_folder(run, plan) / f"{number:06d}-{purpose}"
     return Room(folder, number, purpose)
 
 
 def clear(home: NodeHome, run: Name, plan: Digest) -> None:
     """Erase what a run that is over left."""
-    shutil.rmtree(home.masking / run_folder(run, plan), ignore_errors=True)
+    shutil.rmtree(home.sums / run_folder(run, plan), ignore_errors=True)

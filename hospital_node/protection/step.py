@@ -10,11 +10,11 @@ from hospital_node.protection.sites import refused
 from schemas.enrolment import Roster
 from schemas.names import SiteName
 from schemas.plan import TrainingPlan
-from schemas.protection.messages import MaskingReply, MaskingRequest
+from schemas.protection.messages import ExchangeReply, ExchangeRequest
 from schemas.protection.terms import Terms
 from schemas.wire.envelope import opened
 
-R = TypeVar("R", bound=MaskingReply)
+R = TypeVar("R", bound=ExchangeReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Step:
     """One exchange at this site."""
 
     node: Node
-    request: MaskingRequest
+    request: ExchangeRequest
     parts: list[bytes]
     """What came beside the request."""
     plan: TrainingPlan

@@ -11,6 +11,14 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from schemas.audit.exchange_events import (
+    ExchangeAnswered,
+    ExchangeAsked,
+    ExchangeReceived,
+    ExchangeReplied,
+    SumLost,
+    SumOpened,
+)
 from schemas.audit.home_events import (
     CodePinned,
     CohortIngested,
@@ -36,14 +44,6 @@ from schemas.audit.log_events import (
     LogReceived,
     ReportWritten,
     SignedOff,
-)
-from schemas.audit.masking_events import (
-    ExchangeAnswered,
-    ExchangeAsked,
-    ExchangeReceived,
-    ExchangeReplied,
-    SumLost,
-    SumOpened,
 )
 from schemas.audit.run_events import (
     CheckpointStored,

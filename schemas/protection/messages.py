@@ -54,7 +54,7 @@ def next_of(exchange: Exchange) -> Exchange | None:
 class Context(Record):
     """What one attempt to open one sum is about; its bytes enter every derived key."""
 
-    protocol: Literal["consilium-masking-1"] = "consilium-masking-1"
+    protocol: Literal["consilium-sum-1"] = "consilium-sum-1"
     federation: Name
     run: Name
     plan: Digest
@@ -66,7 +66,7 @@ class Context(Record):
     """From 1; a later attempt has fresh keys, and a node that unmasked takes part in none."""
 
 
-class _Masking(Binding):
+class _AttemptBinding(Binding):
     """What every message of an attempt is bound to."""
 
     purpose: Purpose
@@ -80,7 +80,7 @@ class _Masking(Binding):
         return Context.model_validate(named)
 
 
-class MaskingRequest(_Masking):
+class ExchangeRequest(_AttemptBinding):
     """One exchange of masking or encryption; `participants` are the sites left, and all are asked.
 
     Beside it travel: adverts for `share`, boxes for `input`, agreements for `unmask`; announcements
@@ -88,7 +88,7 @@ class MaskingRequest(_Masking):
     for `settle`, settlements for `open`.
     """
 
-    kind: Literal["masking-request"] = "masking-request"
+    kind: Literal["exchange-request"] = "exchange-request"
     exchange: Exchange
     participants: tuple[SiteName, ...] = Field(min_length=1)
     arrays: Digest
@@ -114,7 +114,7 @@ class SelfCheck(Binding):
     privacy: PrivacyStatement | None
 
 
-class Advert(_Masking):
+class Advert(_AttemptBinding):
     """Exchange 0: a site's two public keys, made for this attempt."""
 
     kind: Literal["advert"] = "advert"
@@ -123,7 +123,7 @@ class Advert(_Masking):
     keys: PublicKeys
 
 
-class Boxes(_Masking):
+class Boxes(_AttemptBinding):
     """Exchange 1: the shares of a site's seed and mask key, sealed to each other site.
 
     Beside it travel the boxes, in the order of the sites that advertised, this one left out.
@@ -138,7 +138,7 @@ class Boxes(_Masking):
     """Of the boxes."""
 
 
-class MaskedInput(_Masking):
+class MaskedInput(_AttemptBinding):
     """Exchange 2: a site's value under its masks."""
 
     kind: Literal["masked-input"] = "masked-input"
@@ -150,7 +150,7 @@ class MaskedInput(_Masking):
     """Of the ring's elements, little-endian."""
 
 
-class Agreement(_Masking):
+class Agreement(_AttemptBinding):
     """Exchange 3: the one set of survivors that a site will help to unmask."""
 
     kind: Literal["agreement"] = "agreement"
@@ -159,7 +159,7 @@ class Agreement(_Masking):
     survivors: tuple[SiteName, ...]
 
 
-class Unmasking(_Masking):
+class Unmasking(_AttemptBinding):
     """Exchange 4: of each site a share of its seed, if it survived, or else of its mask key.
 
     Beside it travel the shares, 66 bytes each, in the order of the sites in the input exchange.
@@ -173,7 +173,7 @@ class Unmasking(_Masking):
     """Of the shares."""
 
 
-class Announcement(_Masking):
+class Announcement(_AttemptBinding):
     """Encryption, exchange 0: the X25519 key, made for this attempt, that its key is sealed to."""
 
     kind: Literal["announcement"] = "announcement"
@@ -182,7 +182,7 @@ class Announcement(_Masking):
     sealing: Hex32
 
 
-class Deal(_Masking):
+class Deal(_AttemptBinding):
     """Encryption, exchange 1: the first site's key for the attempt, sealed to each other site.
 
     Beside it travel the boxes, of one size, in the order of these sites, the first one left out.
@@ -202,7 +202,7 @@ class Deal(_Masking):
     """Of the boxes."""
 
 
-class Ciphertexts(_Masking):
+class Ciphertexts(_AttemptBinding):
     """Encryption, exchange 2: a site's value, encrypted."""
 
     kind: Literal["ciphertexts"] = "ciphertexts"
@@ -214,7 +214,7 @@ class Ciphertexts(_Masking):
     """Of the ciphertexts, framed."""
 
 
-class Settlement(_Masking):
+class Settlement(_AttemptBinding):
     """Encryption, exchange 3: the one sum that a site will help to open; it added it up itself."""
 
     kind: Literal["settlement"] = "settlement"
@@ -226,7 +226,7 @@ class Settlement(_Masking):
     """Of the sum's ciphertexts, framed."""
 
 
-class Opening(_Masking):
+class Opening(_AttemptBinding):
     """Encryption, exchange 4: the sum that a site decrypted, rounded to the plan's step."""
 
     kind: Literal["opening"] = "opening"
@@ -238,10 +238,10 @@ class Opening(_Masking):
     """Of the ring's elements, little-endian."""
 
 
-AnyRequest: TypeAlias = Request | MaskingRequest
+AnyRequest: TypeAlias = Request | ExchangeRequest
 """Whatever an aggregator asks of a node in a run."""
 
-MaskingReply: TypeAlias = (
+ExchangeReply: TypeAlias = (
     Advert
     | Boxes
     | MaskedInput
@@ -255,7 +255,7 @@ MaskingReply: TypeAlias = (
 )
 """What answers an exchange, of masking or of encryption."""
 
-REPLIES: Mapping[Exchange, type[MaskingReply]] = MappingProxyType(
+REPLIES: Mapping[Exchange, type[ExchangeReply]] = MappingProxyType(
     {
         "advertise": Advert,
         "share": Boxes,

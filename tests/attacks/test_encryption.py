@@ -23,7 +23,7 @@ from schemas.protection.messages import (
     Announcement,
     Ciphertexts,
     Deal,
-    MaskingReply,
+    ExchangeReply,
     Opening,
     Settlement,
     framed,
@@ -36,7 +36,7 @@ from tests.masked import FOUR, begun, made_of_four
 from tests.study import Direct
 from tests.tapped import Attacked, Restarting, round_before
 
-R = TypeVar("R", bound=MaskingReply)
+R = TypeVar("R", bound=ExchangeReply)
 THREE = ("east", "north", "south")
 FOREIGN = "its signature is not of the expected key"
 NOT_OURS = "is of another site or attempt"
@@ -49,7 +49,7 @@ def word(attacked: Attacked, of: SiteName, kind: type[R]) -> R:
     return opened(envelope, kind, key=attacked.embedded.nodes[of].key.public)
 
 
-def resigned(attacked: Attacked, record: MaskingReply, by: SiteName = "") -> bytes:
+def resigned(attacked: Attacked, record: ExchangeReply, by: SiteName = "") -> bytes:
     """Sign a record as a site, or under the only key that the aggregator has."""
     federation = attacked.embedded.federation
     return signed(record, attacked.embedded.nodes[by].key if by else federation.key)
@@ -191,7 +191,7 @@ def test_a_sum_is_opened_once_and_after_enough_sites_have_settled(tmp_path: Path
         first = attacked.answered("east", attacked.packet)
         assert kind_of(first.envelope) == Opening.__name__
         assert attacked.answered("east", attacked.packet) == first
-        home = attacked.embedded.nodes["east"].home.masking
+        home = attacked.embedded.nodes["east"].home.sums
         kept = {path.name for path in home.rglob("*") if path.is_file()}
         assert not kept & {"key", "total", "value", "cipher-part.json"}
         attacked.refused(
@@ -205,8 +205,8 @@ def test_a_sum_is_opened_once_and_after_enough_sites_have_settled(tmp_path: Path
 def test_no_ciphertext_or_key_tells_the_aggregator_an_update(tmp_path: Path) -> None:
     with round_before(tmp_path, "settle", ENCRYPTED) as attacked:
         node = attacked.embedded.nodes["east"]
-        (value,) = node.home.masking.rglob("value")
-        (key,) = node.home.masking.rglob("key")
+        (value,) = node.home.sums.rglob("value")
+        (key,) = node.home.sums.rglob("key")
         plain, secret = value.read_bytes()[-400:], key.read_bytes()
         assert apart.decrypted(secret, unframed(unframed(attacked.packet.body)[1]), 4099).any()
         for answers in attacked.tapped.answers.values():

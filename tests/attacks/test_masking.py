@@ -3,6 +3,7 @@
 It signs whatever requests it likes and hands on what it likes. Each test asks a real node.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ from schemas.protection.messages import (
 )
 from schemas.protection.shamir import SHARE_BYTES
 from schemas.wire.envelope import kind_of, opened, signed
+from schemas.wire.keys import SigningKey
 from tests.masked import FOUR, MASKED, begun, made_of_four
-from tests.study import Direct
+from tests.study import Direct, witnessed
 from tests.tapped import Attacked, Restarting, round_before
 
 THREE = ("east", "north", "west")
@@ -81,7 +83,7 @@ def test_an_aggregator_cannot_lie_about_who_takes_part_or_how_many_must(tmp_path
 def test_a_hospital_may_demand_more_survivors_than_the_plan(tmp_path: Path) -> None:
     with round_before(tmp_path, "share") as attacked:
         policy = attacked.embedded.nodes["east"].home.policy
-        policy.write_text(policy.read_text() + "\n[masking]\nleast_survivors = 4\n")
+        policy.write_text(policy.read_text() + "\n[sums]\nleast_survivors = 4\n")
         three = framed(unframed(attacked.packet.body)[:3])
         attacked.refused("3 sites are left, at least 4", body=three, participants=FOUR[:3])
 
@@ -181,7 +183,7 @@ def test_a_request_of_another_round_plan_or_model_is_refused(tmp_path: Path) -> 
 def test_what_leaves_a_node_before_the_sum_tells_nothing_of_its_update(tmp_path: Path) -> None:
     with round_before(tmp_path, "agree") as attacked:
         node = attacked.embedded.nodes["east"]
-        (value,) = node.home.masking.rglob("value")
+        (value,) = node.home.sums.rglob("value")
         plain = value.read_bytes()[-400:]
         for answers in attacked.tapped.answers.values():
             assert plain not in answers["east"].body
@@ -195,9 +197,20 @@ def test_an_update_over_the_plans_bound_is_refused_before_any_exchange(tmp_path:
     with begun(study) as (embedded, name):
         with pytest.raises(QuorumLost, match="0 usable updates came"):
             conduct(embedded.federation, name, Direct(embedded.nodes), seen.append)
-        assert not list(embedded.nodes["east"].home.masking.rglob("value"))
+        assert not list(embedded.nodes["east"].home.sums.rglob("value"))
     kinds = [one.kind for one in seen]
     assert (kinds.count("refusal-received"), kinds.count("exchange-asked")) == (4, 0)
+
+
+def test_a_site_under_new_keys_repeats_what_it_answered_under_the_former(tmp_path: Path) -> None:
+    with round_before(tmp_path, "agree") as attacked:
+        node = attacked.embedded.nodes["east"]
+        renewed = replace(node, key=SigningKey.generate(), former=(node.key.public,))
+        for exchange in ("advertise", "share", "input"):
+            packet = attacked.tapped.packets[exchange]
+            reply = witnessed(attacked.embedded, renewed, packet)
+            given = attacked.tapped.answers[exchange]["east"]
+            assert (reply.envelope, reply.body) == (given.envelope, given.body)
 
 
 def test_nodes_that_restart_between_all_exchanges_give_the_same_sum(tmp_path: Path) -> None:
