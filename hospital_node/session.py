@@ -40,25 +40,28 @@ from hospital_node.policy import approved_plan
 from hospital_node.privacy.consistency import hold_head
 from hospital_node.protection.exchanges import exchanged
 from hospital_node.protection.room import clear
-from hospital_node.protection.self_check import is_summed, kept_delta, kept_histogram
+from hospital_node.protection.self_check import kept_delta, kept_histogram
 from hospital_node.refusals import refusal
 from hospital_node.replies import Replies, Slot
 from hospital_node.work import Work, evaluated, prepared, trained
+from schemas.audit.artefacts import Replied
 from schemas.audit.events import ReplySent, RequestReceived, Settled
 from schemas.audit.lines import read_facts
 from schemas.errors import (
     EnvelopeRefused,
     FederationError,
 )
-from schemas.names import Digest, digest_of
+from schemas.names import Digest, Name, digest_of
 from schemas.privacy import PrivacyStatement
 from schemas.protection.messages import AnyRequest, ExchangeRequest, Purpose, SelfCheck
+from schemas.protection.terms import is_summed
 from schemas.release import ModelRelease
 from schemas.update import (
     Acknowledgement,
     CloseRequest,
     EvaluateRequest,
     Evaluation,
+    Refusal,
     Request,
     TrainRequest,
     Update,
@@ -67,6 +70,14 @@ from schemas.wire.envelope import kind_of, opened, signed
 from schemas.wire.packet import Packet
 
 _log = logging.getLogger(__name__)
+
+_ARTEFACTS: dict[Name | None, Replied] = {
+    Update.__name__: "update",
+    Evaluation.__name__: "histogram",
+    SelfCheck.__name__: "self-check",
+    Refusal.__name__: "refusal",
+}
+"""What a reply holds, by the kind of its envelope."""
 
 
 def answer(node: Node, packet: Packet) -> Packet:
@@ -264,6 +275,7 @@ def _sent(request: Request, reply: Packet, arrays: Digest | None) -> ReplySent:
         run=request.run,
         round=request.round,
         request=request.request,
+        artefact=_ARTEFACTS[kind_of(reply.envelope)],
         reply=digest_of(reply.envelope),
         arrays=arrays,
         size_bytes=len(reply.envelope) + len(reply.body),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from aggregator.audit.handover import Handover
 from aggregator.audit.history import names_model
-from aggregator.audit.reading import Reading, releases
+from aggregator.audit.reading import Reading
 from aggregator.audit.records import (
     AcceptedModel,
     ConformanceRow,
@@ -21,6 +21,7 @@ from aggregator.audit.records import (
     ReportFacts,
     RoundRow,
 )
+from aggregator.audit.releases import releases
 from aggregator.audit.spending import faults, highest
 from schemas.audit.events import ForkSeen, RoundMoved
 from schemas.audit.merkle import Frontier, leaf_hash
@@ -133,7 +134,7 @@ def _unreported(
     if plan.participation.conformance == "optional":
         return []
     known = {one.site for one in reports}
-    counted = {one.site for one in releases(source) if not one.quarantined}
+    counted = {one.site for one in releases(source, plan) if not one.quarantined}
     return [f"{site} counted without a conformance report" for site in sorted(counted - known)]
 
 

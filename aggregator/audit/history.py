@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from aggregator.audit.operating import figure_rows
-from aggregator.audit.reading import Reading, missing, quarantines, refusals, releases
+from aggregator.audit.reading import Reading, missing, quarantines, refusals
 from aggregator.audit.records import (
     AcceptedModel,
     Judgement,
@@ -25,6 +25,7 @@ from aggregator.audit.records import (
     Tally,
     Undefined,
 )
+from aggregator.audit.releases import releases, summed
 from schemas.audit.events import AuditEvent, CheckpointStored, RequestSent, RoundMoved, VerdictGiven
 from schemas.gate import SiteMetric, Verdict
 from schemas.gate_power import least_class_weight
@@ -43,7 +44,7 @@ def rounds(source: Reading, plan: TrainingPlan) -> tuple[RoundRow, ...]:
         number = _round_of(event)
         if number is not None:
             grouped.setdefault(number, []).append(event)
-    answers = _answers(source)
+    answers = _answers(source, plan)
     return tuple(_row(plan, number, grouped[number], answers) for number in sorted(grouped))
 
 
@@ -140,10 +141,10 @@ def _seconds(events: Sequence[AuditEvent]) -> float:
     return round((last - first).total_seconds(), 3)
 
 
-def _answers(source: Reading) -> _Answers:
+def _answers(source: Reading, plan: TrainingPlan) -> _Answers:
     """Count sites by way of answering, round and purpose; quarantines count one by one."""
     told = {
-        *(("replied", one.round, one.purpose, one.site) for one in releases(source)),
+        *(("replied", one.round, one.purpose, one.site) for one in releases(source, plan)),
         *(("refused", one.round, one.purpose, one.site) for one in refusals(source)),
         *(("missing", one.round, one.purpose, one.site) for one in missing(source)),
     }
@@ -204,14 +205,15 @@ def _why_undefined(metric: SiteMetric, plan: TrainingPlan) -> str:
 
 
 def _lineage(source: Reading, plan: TrainingPlan, *, last: int) -> tuple[LineageRow, ...]:
-    ancestors = set(_ancestors(rounds(source, plan), last=last))
+    ancestors, in_a_sum = set(_ancestors(rounds(source, plan), last=last)), summed(source)
     return tuple(
         LineageRow(round=one.round, site=one.site, update=one.arrays, weight=_weight(plan, one))
-        for one in sorted(releases(source), key=lambda one: (one.round, one.site))
+        for one in sorted(releases(source, plan), key=lambda one: (one.round, one.site))
         if one.round in ancestors
         and one.purpose == "train"
         and not one.quarantined
         and one.arrays is not None
+        and (one.artefact == "update" or one.arrays in in_a_sum)
     )
 
 

@@ -1,7 +1,6 @@
 """What a journal says of one run, read once.
 
 * Only events of the run, and those that name no run, are read.
-* A reply that is recorded twice (a repeated request gets the stored bytes) is one release.
 * A quarantine or reply belongs to the purpose of the request that it answers.
 """
 
@@ -16,7 +15,6 @@ from aggregator.audit.records import (
     Purpose,
     QuarantineRow,
     RefusalRow,
-    Release,
     SignOffRow,
 )
 from schemas.audit.events import (
@@ -24,18 +22,15 @@ from schemas.audit.events import (
     ConformanceReceived,
     Enrolled,
     ExchangeAsked,
-    ExchangeReplied,
     KeyReplaced,
     Quarantined,
     RefusalReceived,
     ReplyMissing,
-    ReplyReceived,
     RequestSent,
     Revoked,
     RunClosed,
     RunOpened,
     SignedOff,
-    SumOpened,
 )
 from schemas.base import Record
 from schemas.errors import InputRefused
@@ -97,47 +92,6 @@ def reading(events: Iterable[AuditEvent], *, run: str) -> Reading:
     return Reading(run, journal, chosen, purposes, opened)
 
 
-def releases(source: Reading) -> tuple[Release, ...]:
-    """List what left the sites, in the order of arrival; what came under masks, at the end."""
-    left_out = {
-        (row.site, row.round, row.purpose): event.sequence for event, row in _left_out(source)
-    }
-    came: tuple[tuple[AuditEvent, ReplyReceived | ExchangeReplied], ...]
-    came = (*replies(source), *_values(source))
-    return tuple(
-        Release(
-            round=facts.round,
-            site=facts.site,
-            purpose=source.purpose(facts.request),
-            time=event.time,
-            reply=facts.reply,
-            arrays=facts.arrays,
-            size_bytes=facts.size_bytes,
-            quarantined=event.sequence
-            < left_out.get((facts.site, facts.round, source.purpose(facts.request)), -1),
-        )
-        for event, facts in came
-    )
-
-
-def _values(source: Reading) -> Iterator[tuple[AuditEvent, ExchangeReplied]]:
-    """Yield the values that came under masks and are in a sum, each once."""
-    summed = {digest for _, one in source.stated(SumOpened) for digest in one.survivors.values()}
-    seen = set[str]()
-    for event, facts in source.stated(ExchangeReplied):
-        if facts.arrays in summed and facts.reply not in seen:
-            seen.add(facts.reply)
-            yield event, facts
-
-
-def replies(source: Reading) -> tuple[tuple[AuditEvent, ReplyReceived], ...]:
-    """List the verified replies, each once."""
-    seen: dict[tuple[str, str], tuple[AuditEvent, ReplyReceived]] = {}
-    for event, facts in source.stated(ReplyReceived):
-        seen.setdefault((facts.site, facts.reply), (event, facts))
-    return tuple(seen.values())
-
-
 def refusals(source: Reading) -> tuple[RefusalRow, ...]:
     """List the sites' signed refusals."""
     return tuple(
@@ -154,10 +108,10 @@ def refusals(source: Reading) -> tuple[RefusalRow, ...]:
 
 def quarantines(source: Reading) -> tuple[QuarantineRow, ...]:
     """List what was left out."""
-    return tuple(row for _, row in _left_out(source))
+    return tuple(row for _, row in left_out(source))
 
 
-def _left_out(source: Reading) -> Iterator[tuple[AuditEvent, QuarantineRow]]:
+def left_out(source: Reading) -> Iterator[tuple[AuditEvent, QuarantineRow]]:
     """Yield the quarantines; the purpose of one is that of the round's latest request before it."""
     latest: dict[int, Purpose] = {}
     for event in source.events:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, StringConstraints
 
 from aggregator.audit.handover import Handover
+from schemas.audit.artefacts import Artefact
 from schemas.base import Record
 from schemas.conformance import ConformanceCode, DeclaredCount, NoisedCount
 from schemas.contract import DataContract
@@ -51,6 +52,7 @@ class Release(Record):
     round: int
     site: SiteName
     purpose: Purpose
+    artefact: Artefact
     time: Moment
     reply: Digest
     arrays: Digest | None
@@ -209,7 +211,10 @@ class SiteRow(Record):
     """Its weight over the sum of all weights of sites that train; 0 for one that does not."""
     expected_patients: float | None
     updates: int
+    """Under a protection the values that it gave to a sum, lost attempts included."""
     evaluations: int
+    messages: int
+    """Self-checks, and what the exchanges that open a sum need beside the values."""
     size_bytes: int
 
 

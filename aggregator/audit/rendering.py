@@ -10,6 +10,7 @@ from aggregator.audit.operating import NamedEstimate, named_estimates
 from aggregator.audit.plots import Plot, site_plots, stratified_plot
 from aggregator.audit.records import Release, Report, SiteRow
 from aggregator.gates.figures import edge
+from schemas.audit.artefacts import OF_PATIENTS
 from schemas.gate import METRIC_NAMES, SiteMetric
 from schemas.names import SiteName
 from schemas.pages.environment import environment, grouped, plain
@@ -39,7 +40,8 @@ class View:
     """For each site, what is not drawn and why; empty when everything is."""
     metrics: tuple[dict[str, SiteMetric], ...]
     """For each judgement, the sites' figures by site."""
-    left: tuple[tuple[SiteRow, tuple[Release, ...]], ...]
+    left: tuple[tuple[SiteRow, tuple[Release, ...], tuple[Release, ...]], ...]
+    """For each site what is computed from its patients, and what left beside it."""
     plan: dict[str, dict[str, str]]
     """The plan's fields as people read them, by group."""
     contract: dict[str, dict[str, str]]
@@ -71,16 +73,21 @@ def view_of(report: Report) -> View:
         never=tuple(one.site for one in report.sites if one.site not in drawn),
         gaps={one.site: _gaps(report, one.site) for one in report.sites},
         metrics=tuple({one.site: one for one in each.verdict.sites} for each in report.judgements),
-        left=tuple(
-            (row, tuple(one for one in report.releases if one.site == row.site))
-            for row in report.sites
-        ),
+        left=tuple((row, *_left(report, row.site)) for row in report.sites),
         plan=grouped(report.plan, "plan", besides={"sites"}),
         contract=grouped(report.facts.contract, "contract", besides=_IN_WORDS),
         estimates=tuple(named_estimates(one.verdict) for one in report.judgements),
         threshold=plain(_threshold(report.plan)),
         metric=METRIC_NAMES[report.plan.metric],
         unreached=tuple(one for one in report.plan.evaluation.rounds if one not in judged),
+    )
+
+
+def _left(report: Report, site: SiteName) -> tuple[tuple[Release, ...], tuple[Release, ...]]:
+    own = [one for one in report.releases if one.site == site]
+    return (
+        tuple(one for one in own if one.artefact in OF_PATIENTS),
+        tuple(one for one in own if one.artefact not in OF_PATIENTS),
     )
 
 

@@ -18,10 +18,11 @@ from aggregator.audit.reading import (
     quarantines,
     reading,
     refusals,
-    releases,
     sign_offs,
 )
 from aggregator.audit.records import Release, Report, ReportFacts, SiteRow
+from aggregator.audit.releases import releases
+from schemas.audit.artefacts import OF_PATIENTS
 from schemas.audit.events import AuditEvent
 from schemas.audit.work import software_rows
 from schemas.pages.records import Finding
@@ -51,7 +52,7 @@ def report_of(
     accepted = history.accepted_model(source, plan)
     handed = handover(source.events, [one.site for one in plan.sites])
     section = privacy_section(source, plan)
-    left = releases(source)
+    left = releases(source, plan)
     reports = conformance(source, facts.contract.digest)
     closed = source.closed
     return Report(
@@ -106,8 +107,9 @@ def _sites(source: Reading, plan: TrainingPlan, left: Sequence[Release]) -> tupl
             weight=declared.weight,
             share=declared.weight / total if declared.role == "trainer" else 0.0,
             expected_patients=declared.expected_patients,
-            updates=sum(one.purpose == "train" for one in own),
-            evaluations=sum(one.purpose == "evaluate" for one in own),
+            updates=sum(one.purpose == "train" for one in own if one.artefact in OF_PATIENTS),
+            evaluations=sum(one.purpose != "train" for one in own if one.artefact in OF_PATIENTS),
+            messages=sum(one.artefact not in OF_PATIENTS for one in own),
             size_bytes=sum(one.size_bytes for one in own),
         )
         rows.append(row)

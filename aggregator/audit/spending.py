@@ -8,8 +8,9 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from aggregator.audit.reading import Reading, replies
+from aggregator.audit.reading import Reading
 from aggregator.audit.records import Purpose, SiteSpend
+from aggregator.audit.releases import replies
 from schemas.accounting import epsilon_rdp
 from schemas.audit.events import ReplyReceived
 from schemas.manifest import Part

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hospital_node.audit.records import ChargeRow, DecisionRow, KeyRow, RefusalRow, SentRow
 from hospital_node.refusals import Reason
+from schemas.audit.artefacts import EXCHANGED, OF_PATIENTS, Artefact
 from schemas.audit.events import (
     AuditEvent,
     CohortWithdrawn,
@@ -22,13 +23,12 @@ from schemas.audit.events import (
     PrivateErased,
     Refused,
     ReplySent,
-    RequestReceived,
     Reserved,
     Settled,
 )
 from schemas.audit.notes import claimed_head
 from schemas.errors import InvalidRecord
-from schemas.names import Digest
+from schemas.names import Digest, Moment
 
 _SALT_BYTES = 32
 
@@ -36,16 +36,11 @@ _SALT_BYTES = 32
 def sent(events: Sequence[AuditEvent]) -> tuple[SentRow, ...]:
     """List what left, in order; the same bytes that left again are one release.
 
-    A value under masks is of the charge of its round's update or histogram.
+    What is given to a sum is of the charge of its round's update or histogram.
     """
-    purposes = {
-        event.facts.request: event.facts.purpose
-        for event in events
-        if isinstance(event.facts, RequestReceived)
-    }
     charged = {event.facts.request for event in events if isinstance(event.facts, Reserved)}
     asked = {
-        event.facts.request: f"{event.facts.run}.{event.facts.round}.{event.facts.purpose}"
+        event.facts.request: event.facts
         for event in events
         if isinstance(event.facts, ExchangeReceived)
     }
@@ -53,46 +48,55 @@ def sent(events: Sequence[AuditEvent]) -> tuple[SentRow, ...]:
     for event in events:
         match event.facts:
             case ReplySent() as facts:
-                trains = purposes.get(facts.request, "train") == "train"
-                row = SentRow(
-                    time=event.time,
-                    artefact="update" if trains else "histogram",
-                    run=facts.run,
-                    round=facts.round,
-                    recipient="the aggregator",
-                    sent_digest=facts.reply,
-                    arrays=facts.arrays,
-                    size_bytes=facts.size_bytes,
-                    is_charged=facts.request in charged,
-                )
-            case ExchangeAnswered(arrays=str()) as facts:
-                row = SentRow(
-                    time=event.time,
-                    artefact="value under masks",
-                    run=facts.run,
-                    round=facts.round,
-                    recipient="the aggregator",
-                    sent_digest=facts.reply,
-                    arrays=facts.arrays,
-                    size_bytes=facts.size_bytes,
-                    is_charged=asked.get(facts.request) in charged,
-                )
+                row = _sent(event.time, facts, facts.artefact, charged, of=facts.request)
+            case ExchangeAnswered(request=request) as facts if request in asked:
+                one = asked[request]
+                of = f"{one.run}.{one.round}.{one.purpose}"
+                row = _sent(event.time, facts, EXCHANGED[one.exchange], charged, of=of)
             case ConformanceReported() as facts:
-                row = SentRow(
-                    time=event.time,
-                    artefact="conformance report",
-                    run=None,
-                    round=None,
-                    recipient=f"whom {facts.approver} handed it to",
-                    sent_digest=facts.report,
-                    arrays=None,
-                    size_bytes=None,
-                    is_charged=False,
-                )
+                row = _handed(event.time, facts)
             case _:
                 continue
         rows.setdefault(row.sent_digest, row)
     return tuple(rows.values())
+
+
+def _sent(
+    time: Moment,
+    facts: ReplySent | ExchangeAnswered,
+    artefact: Artefact,
+    charged: set[str],
+    *,
+    of: str,
+) -> SentRow:
+    """Describe a reply; `of`: the request whose charge is its price."""
+    return SentRow(
+        time=time,
+        artefact=artefact,
+        run=facts.run,
+        round=facts.round,
+        recipient="the aggregator",
+        sent_digest=facts.reply,
+        arrays=facts.arrays,
+        size_bytes=facts.size_bytes,
+        is_charged=of in charged,
+        is_of_patients=artefact in OF_PATIENTS,
+    )
+
+
+def _handed(time: Moment, facts: ConformanceReported) -> SentRow:
+    return SentRow(
+        time=time,
+        artefact="conformance report",
+        run=None,
+        round=None,
+        recipient=f"whom {facts.approver} handed it to",
+        sent_digest=facts.report,
+        arrays=None,
+        size_bytes=None,
+        is_charged=False,
+        is_of_patients=False,
+    )
 
 
 def charges(events: Iterable[AuditEvent]) -> tuple[ChargeRow, ...]:

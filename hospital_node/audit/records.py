@@ -5,18 +5,17 @@
   refusals are the hospital's own words, and stay out of what the aggregator gets.
 """
 
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from pydantic import Field
 
+from schemas.audit.artefacts import Artefact
 from schemas.base import Record
 from schemas.manifest import Part
 from schemas.names import Digest, Moment, Name, Note, PublicKey, SiteName, Text
 from schemas.pages.records import CertificateRow, Finding, SoftwareRow
 from schemas.privacy import Spend
 from schemas.update import RefusalCode
-
-Artefact: TypeAlias = Literal["update", "histogram", "value under masks", "conformance report"]
 
 
 class Identity(Record):
@@ -49,6 +48,8 @@ class SentRow(Record):
     size_bytes: int | None
     is_charged: bool
     """Whether the ledger prices it; what a person declares in public has no price."""
+    is_of_patients: bool
+    """Whether it is computed from patients here; keys, shares and agreements are not."""
 
 
 class ChargeRow(Record):

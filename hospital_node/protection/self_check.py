@@ -6,7 +6,6 @@
 """
 
 import math
-from typing import assert_never
 
 import numpy as np
 
@@ -15,26 +14,11 @@ from hospital_node.protection.room import room_of
 from schemas.dice import DiceHistogram
 from schemas.errors import PeerRefused
 from schemas.plan import TrainingPlan
-from schemas.protection.messages import Purpose
-from schemas.protection.settings import Encrypted, Masked, Open
 from schemas.protection.terms import LARGEST_COUNT
 from schemas.update import Histogram, Request
 from schemas.wire.arrays import declared_layout, flat_values
 
 _CHUNK = 2**16
-
-
-def is_summed(plan: TrainingPlan, purpose: Purpose) -> bool:
-    """Say whether what this purpose makes stays here, and is only given to a sum."""
-    if purpose == "evaluate":
-        return plan.evaluation.protection == "masked"
-    match plan.protection:
-        case Open():
-            return False
-        case Masked() | Encrypted():
-            return True
-        case _:
-            assert_never(plan.protection)
 
 
 def kept_delta(node: Node, request: Request, plan: TrainingPlan, delta: bytes) -> float:

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from schemas.audit.artefacts import Replied
 from schemas.base import Record
 from schemas.conformance import ConformanceCode, DeclaredCount, NoisedCount
 from schemas.gate import CheckResult, Verdict
@@ -94,6 +95,7 @@ class ReplySent(Record):
     run: Name
     round: int
     request: Name
+    artefact: Replied
     reply: Digest
     arrays: Digest | None
     size_bytes: int

@@ -5,12 +5,20 @@
 """
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from schemas.names import SiteName
 from schemas.plan import TrainingPlan
 from schemas.protection.fixed_point import Ring, ring_for
-from schemas.protection.messages import Context
-from schemas.protection.settings import LEAST_SURVIVORS, Open, least_survivors, threshold
+from schemas.protection.messages import Context, Purpose
+from schemas.protection.settings import (
+    LEAST_SURVIVORS,
+    Encrypted,
+    Masked,
+    Open,
+    least_survivors,
+    threshold,
+)
 from schemas.update import RESOLUTION_BITS
 
 LARGEST_COUNT = 2 ** (RESOLUTION_BITS + 30)
@@ -45,6 +53,19 @@ class Terms:
     def adds(self, site: SiteName, other: SiteName) -> bool:
         """Say whether a site adds the mask that it shares with another, which then takes it off."""
         return self.number(site) < self.number(other)
+
+
+def is_summed(plan: TrainingPlan, purpose: Purpose) -> bool:
+    """Say whether what this purpose makes stays at its site, and is only given to a sum."""
+    if purpose == "evaluate":
+        return plan.evaluation.protection == "masked"
+    match plan.protection:
+        case Open():
+            return False
+        case Masked() | Encrypted():
+            return True
+        case _:
+            assert_never(plan.protection)
 
 
 def terms_of(plan: TrainingPlan, context: Context, *, least: int = LEAST_SURVIVORS) -> Terms:

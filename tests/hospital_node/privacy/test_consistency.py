@@ -38,7 +38,15 @@ def settled(name: str, outcome: str) -> Settled:
 
 
 def sent(name: str) -> ReplySent:
-    return ReplySent(run="run-1", round=1, request=name, reply=DIGEST, arrays=None, size_bytes=1)
+    return ReplySent(
+        run="run-1",
+        round=1,
+        request=name,
+        artefact="histogram",
+        reply=DIGEST,
+        arrays=None,
+        size_bytes=1,
+    )
 
 
 WHOLE: dict[str, tuple[list[Row], list[Facts]]] = {

@@ -104,7 +104,15 @@ class Hospital(RuleBasedStateMachine):
         if name not in self.trained or name in self.left or not self.is_whole():
             return
         self.left.add(name)
-        sent = ReplySent(run="r", round=1, request=name, reply=DIGEST, arrays=None, size_bytes=1)
+        sent = ReplySent(
+            run="r",
+            round=1,
+            request=name,
+            artefact="histogram",
+            reply=DIGEST,
+            arrays=None,
+            size_bytes=1,
+        )
         self.journal.append(sent)
         self.ledger.commit(name)
         if noted:

@@ -20,7 +20,13 @@ def reserved(name: str) -> Reserved:
 def sent(name: str, reply: bytes, *, trained: bool = True) -> ReplySent:
     arrays = digest_of(b"arrays") if trained else None
     return ReplySent(
-        run="run-1", round=1, request=name, reply=digest_of(reply), arrays=arrays, size_bytes=1
+        run="run-1",
+        round=1,
+        request=name,
+        artefact="update" if trained else "histogram",
+        reply=digest_of(reply),
+        arrays=arrays,
+        size_bytes=1,
     )
 
 
