@@ -7,6 +7,7 @@
 * The node trains from its own copy of the approved plan, never from one that a message brings.
 """
 
+from functools import lru_cache, partial
 from pathlib import Path
 
 import tomlkit
@@ -17,7 +18,7 @@ from hospital_node.protection import apart
 from schemas.base import Record
 from schemas.errors import CodeChanged, HomeRefused, InputRefused, PlanNotApproved, PrivacyRequired
 from schemas.files import write_durably
-from schemas.names import Digest, Moment, SiteName, Text
+from schemas.names import Digest, Moment, SiteName, Text, digest_of
 from schemas.plan import NoPrivacy, PatientPrivacy, TrainingPlan
 from schemas.protection.settings import LEAST_SURVIVORS, Encrypted
 from schemas.software import code_identity
@@ -78,7 +79,7 @@ def load_policy(home: NodeHome) -> Policy:
         InvalidRecord: it does not fit.
     """
     try:
-        return Policy.from_toml(home.policy.read_text(encoding="utf-8"))
+        return _policy(home.policy.read_text(encoding="utf-8"))
     except OSError:
         message = "policy refused: policy.toml cannot be read"
         raise HomeRefused(message, next_step="restore it, or make a new home") from None
@@ -193,8 +194,9 @@ def approved_plan(home: NodeHome, digest: Digest, *, site: SiteName) -> tuple[Tr
             "read the plan, then: hospital-node policy approve PLAN --home DIR --approver NAME"
         )
         raise PlanNotApproved(message, next_step=next_step)
-    plan = TrainingPlan.from_stored(path.read_bytes(), what="the approved plan")
-    if plan.digest != digest or plan.site(site) is None:
+    content = path.read_bytes()
+    plan = _stored_plan(content)
+    if digest_of(content) != digest or plan.site(site) is None:
         message = (
             "plan refused: the stored plan was changed after its approval, "
             "or does not name this site"
@@ -202,3 +204,8 @@ def approved_plan(home: NodeHome, digest: Digest, *, site: SiteName) -> tuple[Tr
         raise PlanNotApproved(message, next_step="approve the plan again")
     refuse_unsuitable(plan, policy.limit, without_privacy=approval.without_privacy)
     return plan, policy
+
+
+# Every request reads the policy and its plan; equal bytes give equal records, and both are small.
+_policy = lru_cache(maxsize=8)(Policy.from_toml)
+_stored_plan = lru_cache(maxsize=8)(partial(TrainingPlan.from_stored, what="the approved plan"))

@@ -28,6 +28,7 @@ from hospital_node.training.objective import objective_of
 from schemas.dice import DiceHistogram
 from schemas.errors import ArraysRefused, EnvelopeRefused, PeerRefused, PolicyRefused
 from schemas.manifest import Part
+from schemas.names import Digest
 from schemas.plan import (
     Epochs,
     Gradient,
@@ -103,7 +104,7 @@ def prepared(node: Node, request: Request, plan: TrainingPlan, *, body: bytes) -
         )
         raise PolicyRefused(message, next_step="name a contract with grey images of two dimensions")
     refuse_unlike(plan, cohort.contract)
-    network = _network(node, plan, cohort)
+    network = _network(node, request.plan, plan, cohort)
     arrays, control = request.parts(body) if isinstance(request, TrainRequest) else (body, b"")
     start = decoded(arrays, trainable_layout(network.module))
     if isinstance(plan.privacy, PatientPrivacy) and not evaluates:
@@ -208,9 +209,9 @@ def _steered(node: Node, request: TrainRequest, work: Work, control: bytes) -> W
     return replace(work, control=variates.opened(folder, rounds, common=common, like=work.start))
 
 
-def _network(node: Node, plan: TrainingPlan, cohort: Cohort) -> Network:
+def _network(node: Node, named: Digest, plan: TrainingPlan, cohort: Cohort) -> Network:
     """Build the plan's network, once."""
-    key = f"network {plan.digest}"
+    key = f"network {named}"
     network = node.warm.get(key)
     if not isinstance(network, Network):
         recipe = cohort.contract.preprocessing

@@ -144,7 +144,8 @@ def open_cohort(store: Path, contract: Digest) -> Cohort:
             message, next_step="hospital-node cohort ingest --home DIR --contract FILE --source DIR"
         )
     try:
-        agreed = _contract((folder / CONTRACT).read_bytes())
+        terms = (folder / CONTRACT).read_bytes()
+        agreed = _contract(terms)
         content = (folder / MANIFEST).read_bytes()
         manifest = _manifest(content)
         examination = _examination((folder / FINDINGS).read_bytes())
@@ -155,7 +156,7 @@ def open_cohort(store: Path, contract: Digest) -> Cohort:
     digest = digest_of(content)
     if examination.manifest != digest:
         raise _changed("another manifest")
-    if agreed.digest != contract or manifest.contract != contract:
+    if digest_of(terms) != contract or manifest.contract != contract:
         raise _changed("another contract")
     recipe, count = agreed.preprocessing, len(manifest.rows)
     pixels = _mapped(folder / PIXELS, (count, *recipe.shape), np.float32, manifest.pack)

@@ -254,7 +254,7 @@ def test_two_contracts_over_the_same_images_keep_their_own_labels(tmp_path: Path
         )
         manifest = cohort.manifest.model_copy(update={"rows": rows})
         other = replace(cohort, manifest=manifest, digest=manifest.digest)
-        network = _network(node, plan, cohort)
+        network = _network(node, plan.digest, plan, cohort)
         labels = [
             _examples(node, network, which, part="train", plan=plan).labels
             for which in (cohort, other)
