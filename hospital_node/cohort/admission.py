@@ -23,7 +23,7 @@ from hospital_node.cohort.volumes import Slice, Stack, stacked_slices
 from hospital_node.cohort.withdrawal import withdrawn
 from schemas.contract import DataContract, PartByHash
 from schemas.image_rules import Volume
-from schemas.manifest import ImageRow, Part, Pseudonym
+from schemas.manifest import Part, Pseudonym
 
 __all__ = ["Admission", "Known", "KnownLabel"]
 
@@ -32,6 +32,8 @@ __all__ = ["Admission", "Known", "KnownLabel"]
 class KnownLabel:
     """One row of the labels table under the site's key."""
 
+    instance: str
+    """The keyed name of the image's instance, or of the volume's series."""
     patient: Pseudonym
     part: Part
     label: int
@@ -44,7 +46,7 @@ class Known:
     contract: DataContract
     desk: Desk
     rows: Mapping[str, KnownLabel]
-    """By the keyed name of the image's instance, or of the volume's series."""
+    """By their instance."""
     decided: Mapping[str, quarantine.Decision]
     withdrawn: AbstractSet[Pseudonym]
     pictures: Mapping[int, tuple[str, ...]]
@@ -69,7 +71,8 @@ class Known:
         rows = {}
         for name, one in table.items():
             patient, part = labels[one.patient]
-            rows[keyed(name)] = KnownLabel(patient, one.part or part, one.label)
+            row = KnownLabel(keyed(name), patient, one.part or part, one.label)
+            rows[row.instance] = row
         return cls(
             contract,
             desk,
@@ -101,14 +104,15 @@ class Admission:
     arrivals: list[Arrival] = field(default_factory=list)
     not_used: Counter[tuple[str, str]] = field(default_factory=Counter)
     risks: Counter[tuple[str, str]] = field(default_factory=Counter)
-    found: set[str] = field(default_factory=set)
-    """Labelled instances or series that could be read."""
+    unread: set[str] = field(init=False)
+    """Labelled instances or series that could not be read so far."""
     refused: list[tuple[str, Arrival]] = field(default_factory=list)
     """Images that do not go with their masks, by code."""
     _masks: Masks | None = None
-    _series: defaultdict[str, list[Slice]] = field(default_factory=lambda: defaultdict(list))
+    _series: defaultdict[KnownLabel, list[Slice]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
+        self.unread = set(self.known.rows)
         rules = self.known.contract.labels.mask
         self._masks = None if rules is None else Masks(rules, self.known.pictures)
 
@@ -132,7 +136,7 @@ class Admission:
         self.not_used["mask-unused", ""] += self._masks.unused([one for one, _ in joined])
 
     def _stack(self, rules: Volume) -> None:
-        for series, slices in self._series.items():
+        for row, slices in self._series.items():
             try:
                 stack = stacked_slices(slices, rules)
             except Unfit as unfit:
@@ -140,7 +144,7 @@ class Admission:
                 self.not_used[unfit.reason.code, unfit.reason.detail] += len(files)
                 continue
             self.not_used["duplicate", ""] += len(stack.repeated)
-            self._arrive(series, stack)
+            self._arrive(row, 0, stack)
 
     def _admit(self, place: int, name: str, read: FileRead) -> None:
         if read.code:
@@ -157,7 +161,7 @@ class Admission:
         row = self.known.rows.get(own)
         if row is None:
             raise Unfit("no-label")
-        self.found.add(own)
+        self.unread.discard(own)
         if row.patient in self.known.withdrawn:
             raise Unfit("withdrawn")
         if read.patient and read.patient != row.patient:
@@ -165,10 +169,10 @@ class Admission:
         for frame in read.frames:
             source = FrameSource(read.instance, frame.number, frame.grid, frame.place)
             if frame.place is not None:
-                self._series[own].append(Slice(frame.image, frame.place, place, source))
+                self._series[row].append(Slice(frame.image, frame.place, place, source))
             else:
                 single = Stack(frame.image, (frame.image,), (source,), 1.0, (place,))
-                self._arrive(f"{own}/{frame.number}", single)
+                self._arrive(row, frame.number, single)
 
     def _review(self, name: str, read: FileRead) -> None:
         """Hold the signs of burned-in text against the contract and a person's decision."""
@@ -181,13 +185,16 @@ class Admission:
             raise Unfit("review-refused")
         self.risks.update((risk, "") for risk in read.risks if risk not in grave)
 
-    def _arrive(self, own: str, made: Stack) -> None:
-        row = self.known.rows[own.partition("/")[0]]
+    def _arrive(self, row: KnownLabel, number: int, made: Stack) -> None:
         self.arrivals.append(
             Arrival(
-                ImageRow(image=made.image, patient=row.patient, part=row.part, label=row.label),
+                made.image,
+                row.patient,
+                row.part,
+                row.label,
                 len(self.arrivals),
-                own,
+                row.instance,
+                number,
                 made.files,
                 made.frames,
                 made.sources if self._masks is not None else (),

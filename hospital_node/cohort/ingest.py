@@ -33,7 +33,7 @@ from hospital_node.cohort.readings import Readings, opened_readings, readings_fi
 from hospital_node.cohort.reasons import REASONS
 from hospital_node.cohort.residue import residue
 from hospital_node.cohort.selection import Arrival, Selection, selected
-from hospital_node.cohort.sources import folder_files
+from hospital_node.cohort.sources import Listing, folder_files
 from hospital_node.cohort.store import (
     MASKS,
     PIXELS,
@@ -93,8 +93,8 @@ def ingest(source: Path, labels: Path, contract: DataContract, *, desk: Desk) ->
 
 
 def _known(
-    listed: Sequence[Path], labels: Path, contract: DataContract, desk: Desk
-) -> tuple[Sequence[Path], Known]:
+    listed: Listing, labels: Path, contract: DataContract, desk: Desk
+) -> tuple[Listing, Known]:
     """Return all files, the pictures that the table names among them, and the table under the key.
 
     The table itself, with the hospital's own names, is not kept.
@@ -110,7 +110,7 @@ def _as_before(cohort: Cohort, desk: Desk) -> IngestReport:
 
 
 def _made(
-    files: Sequence[Path], names: Sequence[str], known: Known, readings: Readings, ground: Ground
+    files: Listing, names: Sequence[str], known: Known, readings: Readings, ground: Ground
 ) -> IngestReport:
     contract, desk = known.contract, known.desk
     reader = Reader(known, readings)
@@ -140,7 +140,7 @@ def _made(
         evidence = Evidence(
             noted=not_used + admission.risks,
             labels=len(known.rows),
-            unread_labels=len(known.rows.keys() - admission.found),
+            unread_labels=len(admission.unread),
             survey=survey,
         )
         findings = _examined(manifest, known, evidence)
@@ -159,16 +159,14 @@ def _counted(
     counted: set[int] = set()
     used = []
     for one in chosen.used:
-        own = set(one.files) - counted
-        counted |= own
-        if len(own) != one.row.files:
-            one = replace(one, row=one.row.model_copy(update={"files": len(own)}))  # noqa: PLW2901
-        used.append(one)
+        own = tuple(file for file in one.files if file not in counted)
+        counted.update(own)
+        used.append(one if len(own) == len(one.files) else replace(one, files=own))
     left = Counter(not_used)
     for code, one in chosen.refused:
-        own = set(one.files) - counted
-        counted |= own
-        left[code, ""] += len(own)
+        new = set(one.files) - counted
+        counted |= new
+        left[code, ""] += len(new)
     return tuple(used), +left
 
 
@@ -202,6 +200,7 @@ def _manifest(
     counts: Counter[str] = Counter()
     for (code, _), count in not_used.items():
         counts[code] += count
+    rows = tuple(one.row for one in used)
     return DatasetManifest(
         site=known.desk.site,
         contract=contract.digest,
@@ -209,8 +208,8 @@ def _manifest(
         masks=packs[1],
         height=contract.preprocessing.height,
         width=contract.preprocessing.width,
-        read=sum(one.row.files for one in used) + counts.total(),
-        rows=tuple(one.row for one in used),
+        read=sum(row.files for row in rows) + counts.total(),
+        rows=rows,
         not_used=tuple(
             FileCount(outcome=REASONS[code].outcome, code=code, files=count)
             for code, count in sorted(counts.items())

@@ -19,6 +19,7 @@ from hospital_node.cohort.outlines import Outlines
 from hospital_node.cohort.parsing import content_digest, transfer_syntax
 from hospital_node.cohort.readings import FileRead, FrameRead, MaskRead, Readings
 from hospital_node.cohort.reasons import NotUsed, Unfit
+from hospital_node.cohort.sources import Listing
 from hospital_node.cohort.workers import read_apart
 from schemas.contract import DataContract
 from schemas.manifest import Pseudonym
@@ -62,7 +63,7 @@ def _name(path: Path, key: bytes) -> str:
 
 
 def outcomes(
-    files: Sequence[Path], names: Sequence[str], reader: Reader
+    files: Listing, names: Sequence[str], reader: Reader
 ) -> Iterator[tuple[int, str, FileRead]]:
     """Yield each file's place in the source, its name, and what was read of it.
 
@@ -79,8 +80,8 @@ def outcomes(
             unread.append(place)
         else:
             yield place, names[place], known
-    _name_missing_codecs([files[place] for place in unread], reader.desk)
-    waiting = [files[place] for place in unread]
+    waiting = files.at(unread)
+    _name_missing_codecs(waiting, reader.desk)
     arriving = read_apart(waiting, reader.contract, workers=reader.desk.workers)
     for done, (number, outcome) in enumerate(arriving, start=1):
         place = unread[number]

@@ -18,6 +18,7 @@ from pathlib import Path
 from hospital_node.cohort.labels import Label
 from hospital_node.cohort.readings import FileRead, MaskRead
 from hospital_node.cohort.selection import Arrival, FrameSource
+from hospital_node.cohort.sources import Listing
 from schemas.contract import MaskRules
 from schemas.names import Digest
 
@@ -28,8 +29,8 @@ _APART_MM = 0.1
 
 
 def with_pictures(
-    files: Sequence[Path], table: Mapping[str, Label], folder: Path
-) -> tuple[list[Path], Mapping[int, tuple[str, ...]]]:
+    files: Listing, table: Mapping[str, Label], folder: Path
+) -> tuple[Listing, Mapping[int, tuple[str, ...]]]:
     """Add the masks that a labels table names below `folder`, and say whose each is.
 
     A mask among the files already is not added; one that is not there is nobody's.
@@ -39,7 +40,7 @@ def with_pictures(
         if one.mask:
             named[folder.resolve() / one.mask].append(instance)
     if not named:
-        return list(files), {}
+        return files, {}
     places = {path.parent.resolve() / path.name: place for place, path in enumerate(files)}
     listed, owners = list(files), dict[int, tuple[str, ...]]()
     for path, instances in sorted(named.items()):
@@ -49,7 +50,7 @@ def with_pictures(
             places[path] = len(listed)
             listed.append(path)
         owners[places[path]] = tuple(instances)
-    return listed, owners
+    return Listing.of(listed), owners
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,9 @@ class Masks:
         masks = tuple(drawn[0].mask if drawn else None for drawn in found)
         whole = replace(
             one,
-            row=one.row.model_copy(update={"mask": _named(masks)}),
             files=(*one.files, *sorted(patients.keys() - set(one.files))),
             masks=masks,
+            mask=_named(masks),
         )
         return whole, self._fault(whole, found, set(patients.values()))
 
@@ -116,9 +117,9 @@ class Masks:
             for each in drawn
         ]
         is_marked = any(not mask.is_empty for mask, _ in pairs)
-        is_positive = one.row.label == 1
+        is_positive = one.label == 1
         faults = {
-            "patient-differs": not patients <= {"", one.row.patient},
+            "patient-differs": not patients <= {"", one.patient},
             "mask-repeated": any(len({each.mask.mask for each in drawn}) > 1 for drawn in found),
             "mask-size": any(mask.size != source.grid.size for mask, source in pairs),
             "mask-place": any(_is_apart(mask, source) for mask, source in pairs),

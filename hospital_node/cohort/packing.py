@@ -28,11 +28,11 @@ def packed(
     readings: Readings, used: Sequence[Arrival], contract: DataContract, path: Path
 ) -> tuple[Digest, Survey]:
     """Normalise patient by patient, look at each image, and write it in the order of `used`."""
-    survey = Survey.of([one.row for one in used], contract.reference)
+    survey = Survey.of([one.patient for one in used], contract.reference)
     recipe = contract.preprocessing
     patients: defaultdict[str, list[int]] = defaultdict(list)
     for index, one in enumerate(used):
-        patients[one.row.patient].append(index)
+        patients[one.patient].append(index)
     with written(path, (len(used), *recipe.shape), "<f4") as write:
         for places in patients.values():
             images = [_image(readings, used[index], recipe) for index in places]

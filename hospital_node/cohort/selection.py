@@ -10,11 +10,12 @@
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from hospital_node.cohort.grids import Grid
 from hospital_node.cohort.places import Place
 from hospital_node.cohort.readings import MaskRead
-from schemas.manifest import ImageRow
+from schemas.manifest import ImageRow, Part, Pseudonym
 from schemas.names import Digest
 
 __all__ = ["Arrival", "FrameSource", "Selection", "selected"]
@@ -34,13 +35,21 @@ class FrameSource:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An image with its label, and where its pixels wait."""
+    """An image with its label, and where its pixels wait.
 
-    row: ImageRow
+    A cohort has as many as images, so what takes room here takes it a hundred thousand times.
+    """
+
+    image: Digest
+    patient: Pseudonym
+    part: Part
+    label: int
     position: int
     """In the order of arrival; unique."""
     instance: str = field(repr=False)
-    """Names the frame or series that it is, whatever its pixels."""
+    """Names, with the number, the frame or series that it is, whatever its pixels."""
+    number: int = 0
+    """Of the frame in its file; 0 for a volume."""
     files: tuple[int, ...] = ()
     """The files that it was made of, by their place in the source."""
     frames: tuple[Digest, ...] = ()
@@ -51,6 +60,24 @@ class Arrival:
     """Between the planes of a volume."""
     masks: tuple[MaskRead | None, ...] = ()
     """Of each plane; None: it shows no finding."""
+    mask: Digest | None = None
+    """Names all of them."""
+
+    @property
+    def row(self) -> ImageRow:
+        """Return its row of the manifest.
+
+        What has its default is not named: a record keeps which fields were, and more than four
+        take twice the room of the row.
+        """
+        named: dict[str, Any] = {}
+        if len(self.files) != 1:
+            named["files"] = len(self.files)
+        if self.mask is not None:
+            named["mask"] = self.mask
+        return ImageRow(
+            image=self.image, patient=self.patient, part=self.part, label=self.label, **named
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +98,7 @@ def selected(arrivals: Sequence[Arrival], *, max_images_per_patient: int) -> Sel
         ("duplicate", _repeated),
     ):
         kept = _without(kept, leave(kept), code, refused)
-    kept.sort(key=lambda one: one.row.image)
+    kept.sort(key=_image)
     over = (one for group in _grouped(kept, _patient) for one in group[max_images_per_patient:])
     kept = _without(kept, over, "over-patient-limit", refused)
     return Selection(tuple(kept), tuple(refused))
@@ -86,14 +113,14 @@ def _without(
 
 
 def _ambiguous(arrivals: Sequence[Arrival]) -> Iterable[Arrival]:
-    for group in _grouped(arrivals, lambda one: one.instance):
-        if len({one.row.image for one in group}) > 1:
+    for group in _grouped(arrivals, lambda one: (one.instance, one.number)):
+        if len({one.image for one in group}) > 1:
             yield from group
 
 
 def _contradicting(arrivals: Sequence[Arrival]) -> Iterable[Arrival]:
     for group in _grouped(arrivals, _image):
-        if len({(one.row.patient, one.row.label, one.row.mask) for one in group}) > 1:
+        if len({(one.patient, one.label, one.mask) for one in group}) > 1:
             yield from group
 
 
@@ -103,11 +130,11 @@ def _repeated(arrivals: Sequence[Arrival]) -> Iterable[Arrival]:
 
 
 def _image(one: Arrival) -> str:
-    return one.row.image
+    return one.image
 
 
 def _patient(one: Arrival) -> str:
-    return one.row.patient
+    return one.patient
 
 
 def _grouped(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hospital_node.cohort.near_duplicates import sign_of
 from hospital_node.cohort.store import Cohort
-from schemas.manifest import ImageRow
+from schemas.manifest import Pseudonym
 from schemas.reference import ReferenceHistogram
 
 __all__ = ["Survey", "reference_of", "shares_of"]
@@ -35,12 +35,12 @@ class Survey:
     _total: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
-    def of(cls, rows: Sequence[ImageRow], reference: ReferenceHistogram | None) -> Self:
-        """Return the survey of these images before the first was looked at."""
-        images = Counter(row.patient for row in rows)
-        weights = np.array([1 / images[row.patient] for row in rows])
+    def of(cls, patients: Sequence[Pseudonym], reference: ReferenceHistogram | None) -> Self:
+        """Return the survey of these patients' images before the first was looked at."""
+        images = Counter(patients)
+        weights = np.array([1 / images[patient] for patient in patients])
         bins = len(reference.shares) if reference else 0
-        return cls(weights, reference, np.zeros(len(rows), np.uint64), _total=np.zeros(bins))
+        return cls(weights, reference, np.zeros(len(patients), np.uint64), _total=np.zeros(bins))
 
     def take(self, index: int, image: NDArray[np.float32]) -> None:
         """Look at the image of a row."""
@@ -58,7 +58,7 @@ class Survey:
 
 def reference_of(cohort: Cohort, bins: ReferenceHistogram) -> ReferenceHistogram:
     """Return a stored cohort's histogram over the bins of another."""
-    survey = Survey.of(cohort.manifest.rows, bins)
+    survey = Survey.of([row.patient for row in cohort.manifest.rows], bins)
     for index in range(len(cohort.pixels)):
         survey.take(index, cohort.pixels[index])
     return bins.model_copy(update={"shares": _rounded(survey.shares)})

@@ -113,7 +113,7 @@ def _rewritten(store: Path, cohort: Cohort, named: AbstractSet[Pseudonym]) -> bo
     keep = [index for index, row in enumerate(cohort.manifest.rows) if row.patient not in named]
     with workshop(store) as folder:
         rows = [cohort.manifest.rows[index] for index in keep]
-        survey = Survey.of(rows, cohort.contract.reference)
+        survey = Survey.of([row.patient for row in rows], cohort.contract.reference)
         for new, old in enumerate(keep):
             survey.take(new, cohort.pixels[old])
         pack = _kept(folder / PIXELS, cohort.pixels, keep)

@@ -1,4 +1,4 @@
-"""What an ingest costs: `python -m tests.benchmarks.ingest --json [--files N ...]`.
+"""What an ingest costs: `python -m tests.benchmarks.ingest --json`.
 
 On the compressed files of the shared data, each site of brain-mri and chest-xray once:
 

@@ -8,11 +8,12 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hospital_node.cohort.sources.directory import listed_files
+from hospital_node.cohort.sources.listing import Listing
 from hospital_node.cohort.sources.source import Fetched, Progress
 from hospital_node.cohort.sources.spool import Spool
 from hospital_node.cohort.sources.zipped import is_zip, unpacked
@@ -31,7 +32,7 @@ class FolderSource:
     def fetched(self, spool: Spool, *, progress: Progress) -> Fetched:
         """Return the folder itself, or the spool with everything in it."""
         if self.path.is_dir():
-            files = folder_files(self.path, besides=self.labels)
+            files: Sequence[Path] = folder_files(self.path, besides=self.labels)
             if not any(is_zip(one) for one in files):
                 return Fetched(self.path)
         elif is_zip(self.path):
@@ -62,7 +63,7 @@ def _placed(path: Path, target: Path) -> None:
             target.symlink_to("not-a-file")
 
 
-def folder_files(source: Path, *, besides: Path) -> tuple[Path, ...]:
+def folder_files(source: Path, *, besides: Path) -> Listing:
     """Return the files below a folder in a fixed order, without the labels table `besides`.
 
     Raises:
@@ -73,7 +74,7 @@ def folder_files(source: Path, *, besides: Path) -> tuple[Path, ...]:
         message = "source refused: no such folder; a folder of DICOM files is needed"
         raise InputRefused(message, next_step="name a folder with --source DIR")
     labels = besides.resolve()
-    files = tuple(
+    files = Listing.of(
         path
         for path in _walked(source)
         if path.name not in {besides.name, labels.name} or path.resolve() != labels

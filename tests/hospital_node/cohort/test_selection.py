@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hospital_node.cohort.selection import Arrival, Selection, selected
-from schemas.manifest import ImageRow
 
 STORIES = {
     "two images": (["1 a P 0", "2 b P 1"], 9, "ab", []),
@@ -48,13 +47,10 @@ def arrivals(lines: list[str]) -> list[Arrival]:
     listed = []
     for position, line in enumerate(lines):
         instance, image, patient, label = line.split()
-        row = ImageRow(
-            image="sha256:" + image * 64,
-            patient=("e" if patient == "P" else "f") * 32,
-            part="train",
-            label=int(label),
+        named = ("e" if patient == "P" else "f") * 32
+        listed.append(
+            Arrival("sha256:" + image * 64, named, "train", int(label), position, instance)
         )
-        listed.append(Arrival(row, position, instance))
     return listed
 
 
@@ -64,7 +60,7 @@ def test_the_stories_of_doubtful_images(
 ) -> None:
     result = selected(arrivals(lines), max_images_per_patient=limit)
 
-    assert [one.row.image[-1] for one in result.used] == list(used)
+    assert [one.image[-1] for one in result.used] == list(used)
     assert [code for code, _ in result.refused] == refused
 
 
@@ -95,4 +91,4 @@ def test_the_choice_adds_up_and_does_not_depend_on_the_order(
     assert len(result.used) + len(result.refused) == len(lines)
     assert [one.row for one in again.used] == [one.row for one in result.used]
     assert codes(again) == codes(result)
-    assert len({one.row.image for one in result.used}) == len(result.used)
+    assert len({one.image for one in result.used}) == len(result.used)

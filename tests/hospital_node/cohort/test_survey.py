@@ -31,7 +31,7 @@ def rows(*patients: int) -> list[ImageRow]:
 
 
 def test_each_patient_weighs_the_same_however_many_images_there_are() -> None:
-    survey = Survey.of(rows(1, 1, 1, 2), EVEN)
+    survey = Survey.of([row.patient for row in rows(1, 1, 1, 2)], EVEN)
     for index in range(3):
         survey.take(index, np.zeros((8, 8), np.float32))
     survey.take(3, np.full((8, 8), 0.99, np.float32))
