@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 MAX_RECORD_BYTES = 16 * 2**20
-"""No record on the wire or in a file is larger; arrays travel beside records."""
+"""No record on the wire is larger, and few in a file; arrays travel beside records."""
 
 _SHOWN_FAULTS = 8
 _FIELD = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -41,6 +41,9 @@ class Record(BaseModel):
         hide_input_in_errors=True,
         validate_default=True,
     )
+
+    MAX_BYTES: ClassVar[int] = MAX_RECORD_BYTES
+    """Of its canonical form; what is longer is refused unread."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
@@ -108,8 +111,8 @@ class Record(BaseModel):
     @classmethod
     def _parsed(cls, content: bytes) -> tuple[Self, bytes]:
         """Return the record and its canonical bytes."""
-        if len(content) > MAX_RECORD_BYTES:
-            found = f"{len(content)} bytes, at most {MAX_RECORD_BYTES} are allowed"
+        if len(content) > cls.MAX_BYTES:
+            found = f"{len(content)} bytes, at most {cls.MAX_BYTES} are allowed"
             raise InvalidRecord(f"{cls.__name__} refused: {found}", next_step="send less at once")
         try:
             record = cls.model_validate_json(content)

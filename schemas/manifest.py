@@ -5,7 +5,7 @@
 * `read` = used + quarantined + refused: no file is skipped in silence.
 """
 
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -43,6 +43,9 @@ class FileCount(Record):
 
 class DatasetManifest(Record):
     """A cohort: its images by digest, and what became of every file that was read."""
+
+    MAX_BYTES: ClassVar[int] = 2**28
+    """Of a million images and more; it is never on the wire."""
 
     site: SiteName
     contract: Digest

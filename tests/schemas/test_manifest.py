@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from schemas.base import MAX_RECORD_BYTES
 from schemas.manifest import DatasetManifest, FileCount, ImageRow, Part
 from schemas.names import digest_of
 
@@ -87,3 +88,13 @@ def test_a_patient_in_both_parts_is_refused_without_the_pseudonym() -> None:
 def test_only_a_keyed_pseudonym_may_name_a_patient(patient: str) -> None:
     with pytest.raises(ValidationError):
         ImageRow(image=DIGEST, patient=patient, part="train", label=0)
+
+
+def test_a_manifest_of_a_hundred_thousand_images_is_read_again() -> None:
+    one = manifest([row(1, 1, "train")], read=1).canonical().decode()
+    start, end = one.index('{"files"'), one.index("]", one.index('"rows"'))
+    rows = (one[start:end].replace(digest_of(b"\x00\x01")[-64:], f"{n:064x}") for n in range(10**5))
+    content = f"{one[:start]}{','.join(rows)}{one[end:]}".replace('"read":1,', '"read":100000,')
+
+    assert len(content) > MAX_RECORD_BYTES
+    assert DatasetManifest.from_canonical(content.encode()).used == 10**5
