@@ -17,6 +17,7 @@ from schemas.names import Address
 _LISTEN = "127.0.0.1:8650"
 _LEAST_TOKEN = 16
 _TOKEN_BYTES = 24
+_MOST_CONNECTIONS = 64
 
 
 def dashboard(
@@ -41,7 +42,7 @@ def dashboard(
     """  # noqa: E501 - a command line
     from aggregator.dashboard.app import application  # noqa: PLC0415 (takes a second to load)
     from aggregator.dashboard.live import Live  # noqa: PLC0415
-    from aggregator.dashboard.serving import serve  # noqa: PLC0415
+    from aggregator.web import serve  # noqa: PLC0415
 
     live, host = Live.of(home), _host(listen)
     secret = secrets.token_urlsafe(_TOKEN_BYTES) if token is None else _read_token(token)
@@ -49,7 +50,9 @@ def dashboard(
     scheme = "http" if tls is None else "https"
     told = f"the token in {token.name}" if token is not None else secret
     typer.echo(f"Dashboard at {scheme}://{listen}/  name: any  password: {told}", err=True)
-    serve(application(live, token=secret), listen=listen, tls=tls)
+    serve(
+        application(live, token=secret), listen=listen, tls=tls, most_connections=_MOST_CONNECTIONS
+    )
 
 
 def _host(listen: str) -> str:

@@ -12,6 +12,8 @@ from aggregator.door import Door
 from schemas.errors import HomeRefused
 from schemas.files import make_folder, owned
 
+_MOST_CONNECTIONS = 500
+
 
 def serve(
     home: Home,
@@ -35,7 +37,7 @@ def serve(
     from aggregator.flower.link import link_factory  # noqa: PLC0415
     from aggregator.flower.serving import admit_always  # noqa: PLC0415
     from aggregator.flower.superlink import fleet  # noqa: PLC0415
-    from aggregator.flower.superlink import serve as serve_fleet  # noqa: PLC0415
+    from aggregator.web import serve as serve_app  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", force=True)
     make_folder(paths.link)
@@ -46,11 +48,11 @@ def serve(
         admission.start()
         try:
             typer.echo(f"Serving {config.federation} at {listen or config.address}", err=True)
-            serve_fleet(
+            serve_app(
                 fleet(factory, door),
                 listen=listen or config.address,
-                certificate=str(paths.tls / "server.pem"),
-                key=str(paths.tls / "server.key"),
+                tls=(paths.tls / "server.pem", paths.tls / "server.key"),
+                most_connections=_MOST_CONNECTIONS,
             )
         finally:
             over.set()

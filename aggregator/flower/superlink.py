@@ -7,14 +7,12 @@
 * A request body is capped before it is read, and each address has a number of requests per second.
 """
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import uvicorn
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import Response
 from flwr.proto.fleet_pb2 import ActivateNodeRequest, PushMessagesRequest
@@ -171,22 +169,3 @@ async def _capped(scope: _Scope, receive: _Receive) -> bytes | None:
             return None
         if not message.get("more_body", False):
             return bytes(body)
-
-
-def serve(app: FastAPI, *, listen: str, certificate: str, key: str) -> None:
-    """Serve an application over TLS until a signal to end comes."""
-    host, _, port = listen.rpartition(":")
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=int(port),
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
-        log_level="warning",
-        access_log=False,
-        ws="none",
-        server_header=False,
-        timeout_keep_alive=30,
-        limit_concurrency=500,
-    )
-    asyncio.run(uvicorn.Server(config).serve())

@@ -1,4 +1,4 @@
-"""Serving the dashboard until a signal to end comes."""
+"""Serving a web application at one address until a signal to end comes."""
 
 import asyncio
 from pathlib import Path
@@ -6,15 +6,21 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-_MOST_CONNECTIONS = 64
+_IDLE_S = 30
+"""How long a connection may stay open and ask nothing."""
 
 
-def serve(app: FastAPI, *, listen: str, tls: tuple[Path, Path] | None) -> None:
+def serve(
+    app: FastAPI, *, listen: str, tls: tuple[Path, Path] | None, most_connections: int
+) -> None:
     """Answer at an address; `tls` is certificate and key, None: plain HTTP, for loopback."""
-    asyncio.run(server(app, listen=listen, tls=tls).serve())
+    made = server(app, listen=listen, tls=tls, most_connections=most_connections)
+    asyncio.run(made.serve())
 
 
-def server(app: FastAPI, *, listen: str, tls: tuple[Path, Path] | None) -> uvicorn.Server:
+def server(
+    app: FastAPI, *, listen: str, tls: tuple[Path, Path] | None, most_connections: int
+) -> uvicorn.Server:
     """Return a server that is not started."""
     host, _, port = listen.rpartition(":")
     certificate, key = (None, None) if tls is None else (str(tls[0]), str(tls[1]))
@@ -28,7 +34,8 @@ def server(app: FastAPI, *, listen: str, tls: tuple[Path, Path] | None) -> uvico
         access_log=False,
         ws="none",
         server_header=False,
-        limit_concurrency=_MOST_CONNECTIONS,
+        limit_concurrency=most_connections,
+        timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=2,
     )
     return uvicorn.Server(config)
