@@ -7,7 +7,7 @@ import typer
 
 from hospital_node.cli.options import Home, Json
 from hospital_node.enrolment import install, request
-from hospital_node.node import opened
+from hospital_node.node import Node, opened
 from hospital_node.rotation import rotation
 from schemas.command_line import say_json
 from schemas.errors import InputRefused
@@ -30,12 +30,7 @@ def make_request(
     Example: hospital-node enrol request --home /srv/consilium --out north.request.json
     """
     with opened(home, command="enrol-request") as node:
-        content = request(node)
-        write_durably(out, content)
-    if json:
-        say_json({"request": digest_of(content), "site": node.config.site})
-        return
-    typer.echo(f"Wrote {out.name}. Its digest is {digest_of(content)}")
+        _hand_over(node, request(node), out, json=json)
 
 
 @app.command("rotate")
@@ -52,12 +47,7 @@ def rotate(
     Example: hospital-node enrol rotate --home /srv/consilium --out north.rotation.json
     """
     with opened(home, command="enrol-rotate") as node:
-        content = rotation(node)
-        write_durably(out, content)
-    if json:
-        say_json({"request": digest_of(content), "site": node.config.site})
-        return
-    typer.echo(f"Wrote {out.name}. Its digest is {digest_of(content)}")
+        _hand_over(node, rotation(node), out, json=json)
 
 
 @app.command("install")
@@ -83,3 +73,12 @@ def install_admission(
         say_json({"address": found.address, "federation": found.federation, "site": found.site})
         return
     typer.echo(f"{found.site} has joined {found.federation}, which is reached at {found.address}.")
+
+
+def _hand_over(node: Node, content: bytes, out: Path, *, json: bool) -> None:
+    """Write a request, and tell the digest that both sides compare over another way."""
+    write_durably(out, content)
+    if json:
+        say_json({"request": digest_of(content), "site": node.config.site})
+        return
+    typer.echo(f"Wrote {out.name}. Its digest is {digest_of(content)}")
