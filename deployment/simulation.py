@@ -28,11 +28,11 @@ from deployment.invented_sites import HELD_OUT, HeldOut, Scenario, agree, furnis
 from deployment.material import pin
 from deployment.outcome import ENDS, round_outcomes
 from deployment.poison import POISONS, poisoned
+from deployment.simulation_records import SimulatedRound, Simulation
 from hospital_node.config import Membership
 from hospital_node.node import Node, opened
 from hospital_node.session import answer, unable
 from schemas.audit.events import Facts, Quarantined, ReplyReceived, RoundMoved, SumOpened
-from schemas.base import Record
 from schemas.contract import DataContract, PartByHash
 from schemas.errors import FederationError, InputRefused
 from schemas.files import write_durably
@@ -49,37 +49,6 @@ Watch: TypeAlias = Callable[[str, int, int], None]
 """Hears of a stage, how much of it is done, and of how much."""
 
 _SCENARIO = ("sites", "patients", "dropout", "skew", "poisoners", "attack", "seed")
-
-
-class SimulatedRound(Record):
-    """One round of a simulation."""
-
-    round: int
-    updates: int
-    """Usable and not."""
-    quarantined: tuple[SiteName, ...]
-    verdict: str
-    released: float | None
-    """Stratified AUROC of the sites' histograms; None where the plan does not judge."""
-    held_out: float | None
-    """Exact AUROC at the hospital that never takes part; None for an abandoned round."""
-
-
-class Simulation(Record):
-    """What was played, and what came of it."""
-
-    plan: Name
-    sites: int
-    patients: int
-    dropout: float
-    skew: float
-    poisoners: int
-    attack: str
-    seed: int
-    rounds: tuple[SimulatedRound, ...]
-    accepted_round: int | None
-    ended: str
-    """`done`, or why the run ended before."""
 
 
 @dataclass(slots=True)

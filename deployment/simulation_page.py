@@ -2,7 +2,7 @@
 
 from html import escape
 
-from deployment.simulation import SimulatedRound, Simulation
+from deployment.simulation_records import SimulatedRound, Simulation
 
 _WIDTH, _HEIGHT, _EDGE = 640, 280, 44
 _STYLE = (

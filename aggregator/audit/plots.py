@@ -13,16 +13,9 @@ from statistics import NormalDist
 from aggregator.audit.records import Judgement, Report
 from schemas.gate import METRIC_NAMES, Outcome
 from schemas.names import SiteName
+from schemas.pages.plots import Tick
 
 _MOST_LABELS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """A position on an axis and its label."""
-
-    at: float
-    label: str
 
 
 @dataclass(frozen=True, slots=True)

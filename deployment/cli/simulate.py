@@ -15,8 +15,9 @@ from rich.table import Table
 from aggregator.material import read_contract, read_text
 from deployment.invented_sites import Scenario
 from deployment.poison import Attack
-from deployment.simulation import Simulation, Watch, simulated
+from deployment.simulation import Watch, simulated
 from deployment.simulation_page import page
+from deployment.simulation_records import Simulation
 from schemas.command_line import say_json
 from schemas.errors import InputRefused
 from schemas.files import write_durably

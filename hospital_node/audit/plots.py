@@ -5,20 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hospital_node.audit.records import ChargeRow
+from schemas.pages.plots import Tick
 
 WIDTH, HEIGHT = 440, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 14, 30
 _MOST_MARKS = 60
 _STEPS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 _MOST_TICKS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """A position on an axis and its label."""
-
-    at: float
-    label: str
 
 
 @dataclass(frozen=True, slots=True)
