@@ -23,7 +23,7 @@ from schemas.command_line import say_json
 from schemas.errors import HomeRefused, InputRefused
 from schemas.names import Name
 
-_ENDS = {"accepted", "rolled-back", "provisional", "abandoned"}
+_UNJUDGED = {"provisional", "abandoned"}
 
 
 def run(
@@ -84,10 +84,10 @@ def _named(federation: Federation, material: Material, resume: Name) -> Name:
 def _say(facts: Facts) -> None:
     """Say on standard error what a person who waits wants to know."""
     match facts:
-        case RoundMoved(round=number, target=target) if target in _ENDS:
+        case RoundMoved(round=number, target=target) if target in _UNJUDGED:
             typer.echo(f"Round {number}: {target}", err=True)
         case VerdictGiven(verdict=verdict):
-            typer.echo(f"Round {verdict.round}: {verdict.outcome}", err=True)
+            typer.echo(f"Round {verdict.round}: {verdict.reason}", err=True)
         case Quarantined(round=number, site=site, check=check):
             typer.echo(f"Round {number}: {site} is left out ({check})", err=True)
         case RefusalReceived(round=number, site=site, code=code):

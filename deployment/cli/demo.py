@@ -1,13 +1,11 @@
 """`consilium demo`: a whole federation from nothing, by the commands that a user types.
 
-* Every step is a command of `consilium`, `hospital-node` or `aggregator`, shown as it runs.
-* What the demo adds is data to begin with, and exact figures at the end, since it owns every home.
+* Without `--deployed` everybody is in this process; with it each party is one of its own, and they
+  speak over TLS on loopback.
 """
 
-import shlex
 import shutil
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,29 +14,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-import aggregator.cli
-import deployment.cli
-import hospital_node.cli
-from aggregator.audit.publication import page_of
-from aggregator.material import read_material, read_text
-from aggregator.runs import run_names, stored
+from aggregator.material import read_text
 from deployment.demo_data import Source, found, invented, refuse_other_hospitals
-from deployment.embedded.federation import opened
-from deployment.outcome import (
-    RoundOutcome,
-    released_auroc,
-    round_outcomes,
-    site_outcomes,
-    undefined_reasons,
-)
-from schemas.command_line import say_json, say_refusal
+from deployment.demo_federation import Demo, federated
+from deployment.outcome import RoundOutcome
+from schemas.command_line import say_json
 from schemas.contract import DataContract
-from schemas.errors import FederationError, InputRefused, NothingAccepted, PeerRefused
-from schemas.plan import NoPrivacy, TrainingPlan
+from schemas.errors import InputRefused, NothingAccepted
+from schemas.plan import TrainingPlan
 
 PLANS = ("synthetic", "brain-mri", "chest-xray", "chest-xray-masked")
 _SHIPPED = Path(__file__).parent.parent / "demo"
-_APPROVER = "Demo Steward (invented)"
 
 
 def demo(
@@ -53,20 +39,25 @@ def demo(
         Path | None,
         typer.Option("--data", metavar="DIR", help="A folder with SITE/{dicom/,labels.csv}."),
     ] = None,
+    deployed: Annotated[
+        bool, typer.Option("--deployed", help="Real processes over TLS on loopback.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Train one model across hospitals, judge it, and write the report.
 
     Without --data, four hospitals of DICOM are invented and trained with differential privacy.
+    With --deployed the aggregator and each hospital are processes, which end with this command.
 
     Example: consilium demo
+    Example: consilium demo --deployed
     Example: consilium demo --plan chest-xray --data DIR --json
     """
     begun = time.monotonic()
     stage = Console(stderr=json)
     place = _new_folder(workdir, plan)
     wanted, sources = _material(place, plan, data, stage)
-    outcome = _federated(place, wanted, sources, stage)
+    outcome = federated(Demo(place, wanted, sources), stage, is_deployed=deployed)
     outcome |= {"workdir": str(place), "seconds": round(time.monotonic() - begun, 3)}
     _say(outcome, stage)
     if json:
@@ -129,88 +120,6 @@ def _material(
     return copied, found(data, parsed)
 
 
-def _federated(
-    place: Path, plan: Path, sources: Sequence[Source], stage: Console
-) -> dict[str, Any]:
-    """Make the homes, ingest, approve, run and report, by the commands that a user types."""
-    shell = _Shell(stage)
-    home = place / "aggregator"
-    shell.run(deployment.cli.app, "consilium", "init-weights", plan)
-    pinned = read_material(plan).plan
-    shell.run(aggregator.cli.app, "aggregator", "init", "--home", home, "--name", "demo")
-    homes = [
-        node for one in sources if (node := _node(place, plan, pinned, one, shell)) is not None
-    ]
-    if not homes:
-        message = "demo refused: no hospital is left to train"
-        raise InputRefused(message, next_step="mend what the refusals above name")
-    nodes = [part for node in homes for part in ("--node", node)]
-    try:
-        shell.run(deployment.cli.app, "consilium", "run", plan, "--aggregator", home, *nodes)
-    except PeerRefused as error:
-        say_refusal(error)
-    name = max(path.parent.name for path in home.glob("runs/*/plan.json"))
-    bundle = place / "bundle.zip"
-    command = (deployment.cli.app, "consilium")
-    shell.run(*command, "bundle", name, "--home", home, "--out", bundle)
-    is_verified = shell.run(*command, "verify", bundle) == 0
-    shell.run(aggregator.cli.app, "aggregator", "audit", "report", "--home", home)
-    evidence = {"bundle": str(bundle), "bundle_verified": is_verified}
-    return _outcome(home, homes, stage) | evidence
-
-
-def _node(
-    place: Path, plan: Path, pinned: TrainingPlan, source: Source, shell: "_Shell"
-) -> Path | None:
-    """Make one hospital's node; a refusal is shown, and leaves this hospital out."""
-    home = place / "nodes" / source.site
-    contract = plan.parent / pinned.contract.file
-    command = (hospital_node.cli.app, "hospital-node")
-    approve = ["policy", "approve", plan, "--home", home, "--approver", _APPROVER]
-    if isinstance(pinned.privacy, NoPrivacy):
-        approve.append("--without-privacy")
-    ingest = ["cohort", "ingest", "--home", home, "--contract", contract]
-    try:
-        shell.run(*command, "init", "--home", home, "--site", source.site)
-        shell.run(
-            *command,
-            *ingest,
-            "--from",
-            "folder",
-            "--source",
-            source.folder,
-            "--labels",
-            source.labels,
-        )
-        shell.run(*command, *approve)
-    except FederationError as error:
-        say_refusal(error)
-        return None
-    return home
-
-
-def _outcome(home: Path, homes: Sequence[Path], stage: Console) -> dict[str, Any]:
-    """Gather what the run came to."""
-    with opened(home, homes) as embedded:
-        federation = embedded.federation
-        name = run_names(federation)[-1]
-        plan, state = stored(federation, name)
-        accepted = state.accepted.round or None
-        model = federation.store.arrays(state.accepted.arrays) if accepted else None
-        sites, exact = site_outcomes(embedded.nodes, plan, state, model)
-        rounds = round_outcomes(federation.journal.events(), name)
-        for reason in undefined_reasons(embedded.nodes, plan):
-            stage.print(reason, soft_wrap=True, highlight=False, markup=False)
-    return {
-        "sites": [one.model_dump(mode="json") for one in sites],
-        "rounds": [one.model_dump(mode="json") for one in rounds],
-        "accepted_round": accepted,
-        "auroc": released_auroc(state),
-        "auroc_exact": exact,
-        "report": str(page_of(federation.home, name)),
-    }
-
-
 def _say(outcome: dict[str, Any], stage: Console) -> None:
     """Print the table, the verdicts, and where the report is."""
     table = Table(title="Hospitals under the accepted model")
@@ -235,20 +144,3 @@ def _say(outcome: dict[str, Any], stage: Console) -> None:
 
 def _figure(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
-
-
-class _Shell:
-    """Runs commands of this project in this process, and shows each as a user would type it."""
-
-    def __init__(self, stage: Console) -> None:
-        self._stage = stage
-
-    def run(self, app: typer.Typer, name: str, *arguments: object) -> int:
-        """Run one command and return its exit status; its refusal is raised."""
-        words = [str(one) for one in arguments]
-        self._stage.print(
-            f"$ {name} {shlex.join(words)}", soft_wrap=True, highlight=False, markup=False
-        )
-        command = typer.main.get_command(app)
-        status = command.main(args=words, prog_name=name, standalone_mode=False)
-        return status if isinstance(status, int) else 0
