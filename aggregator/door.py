@@ -28,6 +28,7 @@ REASONS = {
     400: "malformed",
     401: "not-signed",
     404: "no-such-endpoint",
+    409: "not-its-own",
     412: "not-enrolled",
     413: "too-large",
     429: "too-often",

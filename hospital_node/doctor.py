@@ -18,6 +18,7 @@ import httpx
 
 from hospital_node.cohort.codecs import PREFERRED, missing
 from hospital_node.config import NodeConfig, NodeHome, load_config, load_pseudonym_key
+from hospital_node.distrust import is_distrusted
 from hospital_node.enrolment import Line, line
 from hospital_node.node import membership_of
 from hospital_node.policy import load_policy
@@ -187,7 +188,7 @@ def _called(reached: Line, *, is_proxied: bool) -> Iterator[Check]:
 
 
 def _unreached(error: httpx.ConnectError, reached: Line, *, is_proxied: bool) -> Check:
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+    if is_distrusted(error):
         found = "the certificate shown is not vouched for by the federation's authority"
         step = "ask the network team whether TLS is opened on the way, to let this address through"
         return Check("tls", "fault", found, step)

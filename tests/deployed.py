@@ -39,6 +39,20 @@ def free_port() -> int:
         return port
 
 
+def wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until a process on this machine takes connections."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        else:
+            return
+
+
 def aggregate(*words: object, expect: int = 0) -> None:
     """Run an `aggregator` command and hold its exit status."""
     assert run(aggregator.cli.app, [str(one) for one in words]) == expect
@@ -78,19 +92,7 @@ class Deployed:
 
     def serve(self) -> None:
         self.start("serve", "aggregator", "serve", "--home", self.study.aggregator)
-        self.wait_for_port()
-
-    def wait_for_port(self) -> None:
-        end = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
-                assert self.processes["serve"].poll() is None, self.log("serve")
-                assert time.monotonic() < end, self.log("serve")
-                time.sleep(0.05)
-            else:
-                return
+        wait_for_port(self.port, self.processes["serve"])
 
     def nodes(self) -> None:
         for site in self.study.nodes:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import Response
-from flwr.proto.fleet_pb2 import ActivateNodeRequest, PushMessagesRequest
+from flwr.proto.fleet_pb2 import ActivateNodeRequest
 from flwr.server.superlink.linkstate import LinkStateFactory
 from flwr.supercore.error import http_error_translator
 from flwr.supercore.protobuf.translation import ProtobufTranslationMiddleware
@@ -29,6 +29,7 @@ from starlette.requests import Request
 
 from aggregator.door import Door
 from aggregator.flower.link import came_back
+from aggregator.flower.scope import Scope
 
 PATHS = frozenset(
     f"/v1/fleet/{name}"
@@ -78,23 +79,23 @@ def fleet(factory: LinkStateFactory, door: Door) -> FastAPI:
     )
     made.state.linkstate_factory = factory
     made.state.enable_supernode_auth = True
+    made.state.scope = Scope()
     made.include_router(fleet_router)
     return made
 
 
 async def _own_words(request: Request, go_on: RequestResponseEndpoint) -> Response:
-    """Refuse a message that a node sends in another's name; Flower signs a timestamp only.
+    """Refuse what is in another node's name, or not its own; Flower signs a timestamp only.
 
     A node that comes back before the relay noticed that it was gone is let in at once, and gets
     again what it had not answered.
     """
     found = getattr(request.state, "protobuf_request", None)
-    if isinstance(found, PushMessagesRequest) and any(
-        one.metadata.src_node_id != found.node.node_id for one in found.messages_list
-    ):
-        raise HTTPException(400, "the message is in another node's name")
+    state, scope = get_linkstate(request), request.app.state.scope
+    if await run_in_threadpool(scope.exceeds, state, found):
+        raise HTTPException(409, "the message or object is another node's")
     if isinstance(found, ActivateNodeRequest):
-        await run_in_threadpool(came_back, get_linkstate(request), found.public_key)
+        await run_in_threadpool(came_back, state, found.public_key)
     return await go_on(request)
 
 

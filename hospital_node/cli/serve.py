@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from hospital_node.cli.options import Home
 from hospital_node.config import NodeHome, load_config
+from hospital_node.distrust import Distrust
 from hospital_node.enrolment import Line, line
 from schemas.errors import HomeRefused
 from schemas.names import digest_of
@@ -39,7 +40,7 @@ def serve(home: Home) -> None:
     from hospital_node.flower.serving import serve as serve_relay  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", force=True)
-    over = threading.Event()
+    over, distrust = threading.Event(), Distrust(home)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         over.set()
@@ -48,7 +49,13 @@ def serve(home: Home) -> None:
         signal.signal(number, stop)
     while not over.is_set():
         seen = _line(paths, at.fingerprint)
-        relay = Relay(seen.line.address, authorities=seen.line.authorities, key=seen.key, over=over)
+        relay = Relay(
+            seen.line.address,
+            authorities=seen.line.authorities,
+            key=seen.key,
+            over=over,
+            distrusted=distrust.noted,
+        )
         typer.echo(f"Serving {load_config(paths).site} to {seen.line.address}", err=True)
         serve_relay(home, relay, lambda: _line(paths, at.fingerprint).name != seen.name)  # noqa: B023 - called in this turn only
         relay.close()

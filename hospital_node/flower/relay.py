@@ -49,6 +49,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
+from hospital_node.distrust import is_distrusted
 from schemas.errors import EnvelopeRefused
 from schemas.names import Address
 
@@ -82,8 +83,12 @@ class Relay:
         authorities: str,
         key: EllipticCurvePrivateKey,
         over: threading.Event,
+        distrusted: Callable[[], None],
     ) -> None:
-        """Prepare the line; whatever waits on it ends soon when `over` is set."""
+        """Prepare the line; whatever waits on it ends soon when `over` is set.
+
+        `distrusted` is called for each server that the authorities do not vouch for.
+        """
         self._client = FleetHttpClient.from_server_address(
             address,
             insecure=False,
@@ -92,6 +97,7 @@ class Relay:
         )
         self._key = public_key_to_bytes(key.public_key())
         self._over = over
+        self._distrusted, self._distrusting = distrusted, threading.Lock()
         self._closed = threading.Event()
         self._node = Node()
         self._heart = threading.Thread(target=self._beat, daemon=True)
@@ -195,9 +201,13 @@ class Relay:
                 return call(request)
             except httpx.TransportError as error:
                 found = type(error).__name__
+                if is_distrusted(error):
+                    found = "the federation's authority does not vouch for its certificate"
+                    with self._distrusting:  # objects are pulled in several threads
+                        self._distrusted()
             except httpx.HTTPStatusError as error:
                 status = error.response.status_code
-                if status == httpx.codes.FORBIDDEN:
+                if status in {httpx.codes.FORBIDDEN, httpx.codes.CONFLICT}:
                     raise RunOver from error
                 if status != httpx.codes.TOO_MANY_REQUESTS and httpx.codes.is_client_error(status):
                     raise _turned_away(error.response) from error

@@ -85,11 +85,12 @@ class RosterTaken(Record):
 class TurnedAway(Record):
     """Somebody who may not was turned away; who it was stays in the private part.
 
-    A `call` ended at the aggregator's port, a `request` at a node that it does not come to.
+    A `call` ended at the aggregator's port, a `request` at a node that it does not come to; a
+    `server` showed a node a certificate that is not vouched for, and was told nothing.
     """
 
     kind: Literal["turned-away"] = "turned-away"
-    what: Literal["call", "request"]
+    what: Literal["call", "request", "server"]
     reason: Name
     count: int = Field(ge=1)
     """Alike ones, counted together."""

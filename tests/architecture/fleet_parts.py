@@ -63,6 +63,8 @@ FLEET_PARTS: dict[str, Callable[[Any], bool]] = {
         "node", "messages_list", "message_object_trees"
     ),
     "flwr.proto.heartbeat_pb2.SendNodeHeartbeatRequest": holds("node", "heartbeat_interval"),
+    "flwr.proto.message_pb2.ConfirmMessageReceivedRequest": holds("node", "message_object_id"),
+    "flwr.proto.message_pb2.PullObjectRequest": holds("node", "object_id"),
     "flwr.proto.node_pb2.Node": holds("node_id"),
     "flwr.server.superlink.linkstate.LinkState": has(
         "acknowledge_task_heartbeat",

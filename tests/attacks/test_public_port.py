@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -15,21 +15,29 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     EllipticCurvePrivateKey,
     generate_private_key,
 )
+from flwr.app import ConfigRecord, MessageType, RecordDict
+from flwr.app import Message as Sent
 from flwr.proto.fleet_pb2 import (
     ActivateNodeRequest,
     PullMessagesRequest,
     PushMessagesRequest,
 )
-from flwr.proto.message_pb2 import Message, Metadata
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    Message,
+    Metadata,
+    PullObjectRequest,
+)
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from aggregator.config import AggregatorHome, load_config
-from aggregator.door import Callers, Door, journal
+from aggregator.door import REASONS, Callers, Door, journal
 from aggregator.federation import make
-from aggregator.flower.link import admit, link_factory
+from aggregator.flower.link import admit, link_factory, relay_run
+from aggregator.flower.link_grid import LinkGrid
 from aggregator.flower.superlink import BURST, MAX_BODY_BYTES, PATHS, REQUESTS_PER_S, Rate, fleet
 from schemas.audit.events import TurnedAway
 from schemas.audit.lines import read_events
@@ -82,11 +90,11 @@ class Port:
             return Node(node_id=line.ActivateNode(request).node_id)
 
 
-@pytest.fixture
-def port(tmp_path: Path) -> Iterator[Port]:
-    keys = {site: generate_private_key(SECP384R1()) for site in ("north", "south", "stranger")}
-    door = Door()
-    app, number = fleet(link_factory(tmp_path / "link"), door), free_port()
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
+    """Serve the application to all tests here; each lets in nodes of its own."""
+    folder, door = tmp_path_factory.mktemp("relay") / "link", Door()
+    app, number = fleet(link_factory(folder), door), free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=number, log_level="warning", ws="none"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -94,18 +102,29 @@ def port(tmp_path: Path) -> Iterator[Port]:
         while not server.started:
             assert thread.is_alive()
             time.sleep(0.01)
-        found = Port(tmp_path / "link", client, keys, door)
-        found.admitted("north", "south")
-        yield found
+        yield Port(folder, client, {}, door)
     server.should_exit = True
     thread.join()
 
 
+@pytest.fixture
+def port(served: Port) -> Port:
+    keys = {site: generate_private_key(SECP384R1()) for site in ("north", "south", "stranger")}
+    found = replace(served, keys=keys)
+    found.door.counts.clear()
+    found.door.callers.clear()
+    found.admitted("north", "south")
+    return found
+
+
 @contextmanager
-def turned_away(status: int) -> Iterator[None]:
+def turned_away(port: Port, status: int) -> Iterator[None]:
+    """Hold that a call ends with this status, and is counted for the relay's journal."""
+    before = port.door.counts[REASONS[status]]
     with pytest.raises(httpx.HTTPStatusError) as found:
         yield
     assert found.value.response.status_code == status
+    assert port.door.counts[REASONS[status]] == before + 1
 
 
 @pytest.mark.parametrize(
@@ -129,6 +148,7 @@ def turned_away(status: int) -> Iterator[None]:
 def test_nothing_but_the_nodes_endpoints_answers(port: Port, path: str) -> None:
     for method in ("GET", "POST"):
         assert port.client.request(method, path, content=b"").status_code == 404
+    assert port.door.counts["no-such-endpoint"] == 2
 
 
 def test_a_node_that_is_on_the_roster_is_let_in_and_may_come_back_at_once(port: Port) -> None:
@@ -144,39 +164,61 @@ def test_a_call_without_a_signature_is_turned_away(port: Port) -> None:
     for path in PATHS:
         answer = port.client.post(path, content=body, headers=headers)
         assert answer.status_code in {400, 401}, path
+    assert port.door.counts["malformed"] + port.door.counts["not-signed"] == len(PATHS)
 
 
 def test_a_key_that_is_not_on_the_roster_is_turned_away(port: Port) -> None:
-    with turned_away(412):
+    with turned_away(port, 412):
         port.activated("stranger")
 
 
 def test_a_revoked_key_is_turned_away_from_the_next_call_on(port: Port) -> None:
     north = port.activated("north")
     port.admitted("south")
-    with turned_away(401), port.line("north") as line:
+    with turned_away(port, 401), port.line("north") as line:
         line.PullMessages(PullMessagesRequest(node=north))
-    with turned_away(412):
+    with turned_away(port, 412):
         port.activated("north")
 
 
 def test_an_expired_key_is_turned_away(port: Port) -> None:
     port.admitted("north", until="2026-11-20T09:08:07.005Z")
-    with turned_away(412):
+    with turned_away(port, 412):
         port.activated("north")
 
 
 def test_a_node_cannot_take_the_messages_of_another(port: Port) -> None:
     north, _ = port.activated("north"), port.activated("south")
-    with turned_away(401), port.line("south") as line:
+    with turned_away(port, 401), port.line("south") as line:
         line.PullMessages(PullMessagesRequest(node=north))
 
 
 def test_a_node_cannot_send_a_reply_in_the_name_of_another(port: Port) -> None:
     north, south = port.activated("north"), port.activated("south")
     forged = Message(metadata=Metadata(src_node_id=north.node_id, dst_node_id=1))
-    with turned_away(400), port.line("south") as line:
+    with turned_away(port, 409), port.line("south") as line:
         line.PushMessages(PushMessagesRequest(node=south, messages_list=[forged]))
+
+
+def test_a_node_cannot_read_or_remove_what_was_sent_to_another(port: Port) -> None:
+    north, south = port.activated("north"), port.activated("south")
+    state = link_factory(port.folder).state()
+    with relay_run(state) as run, port.line("north") as own, port.line("south") as other:
+        grid, run_id = LinkGrid(state, run.run_id), run.run_id
+        words = RecordDict({"words": ConfigRecord({"to": "north alone"})})
+        [sent] = grid.push_messages([Sent(words, north.node_id, MessageType.TRAIN, ttl=60.0)])
+        for one in (sent, words.object_id, words["words"].object_id):
+            with turned_away(port, 409):
+                other.PullObject(PullObjectRequest(node=south, run_id=run_id, object_id=one))
+        removing = ConfirmMessageReceivedRequest(run_id=run_id, message_object_id=sent)
+        removing.node.CopyFrom(south)
+        with turned_away(port, 409):
+            other.ConfirmMessageReceived(removing)
+        for one in (sent, words.object_id, words["words"].object_id):
+            found = own.PullObject(PullObjectRequest(node=north, run_id=run_id, object_id=one))
+            assert found.object_content
+        absent = PullObjectRequest(node=south, run_id=run_id, object_id="0" * 64)
+        assert not other.PullObject(absent).object_found
 
 
 def test_a_body_over_the_cap_is_turned_away_before_it_is_read(port: Port) -> None:
@@ -188,6 +230,7 @@ def test_a_body_over_the_cap_is_turned_away_before_it_is_read(port: Port) -> Non
 
     answer = port.client.post("/v1/fleet/push-object", content=parts())
     assert answer.status_code == 413
+    assert port.door.counts["too-large"] == 2
 
 
 def test_an_address_that_asks_without_end_is_turned_away_and_the_others_are_not() -> None:
@@ -214,9 +257,9 @@ def test_who_is_turned_away_stands_in_the_relays_journal_by_reason(
     for _ in range(3):
         port.client.post("/v1/control/start-run", content=b"")
     port.client.post("/v1/fleet/push-object", content=bytes(MAX_BODY_BYTES + 1))
-    with turned_away(412):
+    with turned_away(port, 412):
         port.activated("stranger")
-    with turned_away(401), port.line("south") as line:
+    with turned_away(port, 401), port.line("south") as line:
         line.PullMessages(PullMessagesRequest(node=north))
     make(tmp_path / "home", federation="t")
     home = AggregatorHome(tmp_path / "home")
