@@ -23,7 +23,7 @@ from schemas.contract import DataContract
 from schemas.errors import InputRefused, NothingAccepted
 from schemas.plan import TrainingPlan
 
-PLANS = ("synthetic", "brain-mri", "chest-xray", "chest-xray-masked")
+PLANS = ("synthetic", "brain-mri", "chest-xray", "chest-xray-masked", "chest-xray-encrypted")
 _SHIPPED = Path(__file__).parent.parent / "demo"
 
 

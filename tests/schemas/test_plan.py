@@ -33,6 +33,21 @@ def test_every_shipped_plan_is_read_and_names_a_contract_beside_it(path: Path) -
     DataContract.from_toml((DEMO / plan.contract.file).read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("protection", ["masked", "encrypted"])
+def test_the_chest_x_ray_plans_differ_in_their_protection_alone(protection: str) -> None:
+    plain, other = (
+        tomllib.loads((DEMO / f"{name}.plan.toml").read_text(encoding="utf-8"))
+        for name in ("chest-xray", f"chest-xray-{protection}")
+    )
+    assert other.pop("protection")["kind"] == protection
+    assert {name for name in other if other[name] != plain.get(name)} == {
+        "name",
+        "participation",
+        "update_gate",
+    }
+    assert other["participation"] == plain["participation"] | {"quorum": 3}
+
+
 def test_a_plan_is_pinned_when_both_digests_stand_in_it() -> None:
     digest = "sha256:" + "0" * 64
     contract = f'file = "chest.contract.toml"\npinned = "{digest}"'
