@@ -48,14 +48,17 @@ class Door:
 
     counts: Counter[Name] = field(default_factory=Counter)
     callers: dict[Name, dict[str, None]] = field(default_factory=dict)
+    answers: Counter[int] = field(default_factory=Counter)
+    """All calls by HTTP status, since the relay was started."""
     lock: Lock = field(default_factory=Lock)
 
     def answered(self, status: int, address: str) -> None:
-        """Count a call, if it was turned away; from any thread."""
+        """Count a call; one that was turned away is told in the journal; from any thread."""
         reason = REASONS.get(status)
-        if reason is None:
-            return
         with self.lock:
+            self.answers[status] += 1
+            if reason is None:
+                return
             self.counts[reason] += 1
             known = self.callers.setdefault(reason, {})
             if len(known) < _MAX_ADDRESSES:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +75,9 @@ class Deployed:
     port: int
     environment: Mapping[str, str] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    before: Callable[[str], Sequence[str]] = lambda _: ()
+    """What stands before a process's command, by its name."""
+    after: Callable[[str], Sequence[str]] = lambda _: ()
 
     def log(self, name: str) -> str:
         return (self.study.folder / f"{name}.log").read_text()
@@ -83,7 +86,7 @@ class Deployed:
         line = [sys.executable, "-W", "error::ResourceWarning", "-c", _START.format(side=side)]
         with (self.study.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(  # noqa: S603 - every word is of a test
-                [*line, *(str(one) for one in words)],
+                [*self.before(name), *line, *(str(one) for one in words), *self.after(name)],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "OMP_NUM_THREADS": "1", **self.environment},

@@ -12,6 +12,10 @@ from schemas.names import Moment, moment_of
 Home: TypeAlias = Annotated[
     Path, typer.Option("--home", help="The aggregator's home directory.", metavar="DIR")
 ]
+Metrics: TypeAlias = Annotated[
+    str,
+    typer.Option("--metrics", metavar="HOST:PORT", help="Answer /health and /metrics on loopback."),
+]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Days: TypeAlias = Annotated[
     int, typer.Option("--days", help="The keys expire after these; 0: never.", min=0, max=36_500)

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
-from aggregator.cli.options import Home, Json
+from aggregator.cli.options import Home, Json, Metrics
+from aggregator.config import AggregatorHome
 from aggregator.ending import ending_of
 from aggregator.federation import Federation, opened
 from aggregator.material import read_material
+from aggregator.monitoring import RunTally
 from aggregator.runs import Material, refuse_closed, refuse_unready, started, stored
 from schemas.audit.events import (
     Facts,
@@ -21,6 +23,7 @@ from schemas.audit.events import (
 )
 from schemas.command_line import say_json
 from schemas.errors import HomeRefused, InputRefused
+from schemas.monitoring import monitored
 from schemas.names import Name
 
 _UNJUDGED = {"provisional", "abandoned"}
@@ -34,6 +37,7 @@ def run(
     resume: Annotated[
         str, typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run.")
     ] = "",
+    metrics: Metrics = "",
     json: Json = False,
 ) -> None:
     """Lead a run of a plan with the nodes that `aggregator serve` lets in.
@@ -44,7 +48,13 @@ def run(
     Example: aggregator run chest-xray.plan.toml --home /srv/federation
     """
     material = read_material(plan)
-    with opened(home, command="run") as federation:
+    tally = RunTally(AggregatorHome(home), material.plan.rounds)
+
+    def observe(facts: Facts) -> None:
+        tally.observe(facts)
+        _say(facts)
+
+    with monitored(metrics, tally.watched()), opened(home, command="run") as federation:
         if federation.config.address is None:
             message = "run refused: this aggregator has no address that a hospital could call"
             raise HomeRefused(
@@ -55,7 +65,7 @@ def run(
         from aggregator.flower.leading import lead  # noqa: PLC0415 (takes a second to load)
 
         logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s", force=True)
-        lead(federation, name, _say)
+        lead(federation, name, observe)
         ending = ending_of(federation, name)
     if json:
         say_json(ending.facts())

@@ -92,8 +92,13 @@ def connected(folder: Path) -> set[SiteName]:
     """Name the sites whose nodes are connected now; nobody when the relay was never started."""
     if not (folder / "state.sqlite").exists():
         return set()
-    online = link_factory(folder).state().get_node_info(statuses=[NodeStatus.ONLINE])
-    return {one.name for one in online if one.online_until > time.time()}
+    return online(link_factory(folder).state())
+
+
+def online(state: LinkState) -> set[SiteName]:
+    """Name the sites whose nodes are connected now."""
+    found = state.get_node_info(statuses=[NodeStatus.ONLINE])
+    return {one.name for one in found if one.online_until > time.time()}
 
 
 @dataclass(frozen=True, slots=True)

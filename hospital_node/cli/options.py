@@ -15,6 +15,10 @@ MAX_NAME = 200
 Home: TypeAlias = Annotated[
     Path, typer.Option("--home", help="The node's home directory.", metavar="DIR")
 ]
+Metrics: TypeAlias = Annotated[
+    str,
+    typer.Option("--metrics", metavar="HOST:PORT", help="Answer /health and /metrics on loopback."),
+]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 PlanFile: TypeAlias = Annotated[
     Path, typer.Argument(metavar="PLAN", help="The plan's TOML file, pinned by init-weights.")

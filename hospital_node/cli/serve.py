@@ -9,20 +9,23 @@ from types import FrameType
 import typer
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-from hospital_node.cli.options import Home
+from hospital_node.cli.options import Home, Metrics
 from hospital_node.config import NodeHome, load_config
 from hospital_node.distrust import Distrust
 from hospital_node.enrolment import Line, line
+from hospital_node.monitoring import Tally
 from schemas.errors import HomeRefused
+from schemas.monitoring import monitored
 from schemas.names import digest_of
 from schemas.wire.transport import load_transport_key, named
 
 
-def serve(home: Home) -> None:
+def serve(home: Home, metrics: Metrics = "") -> None:
     """Connect to the aggregator and answer its requests until told to stop.
 
-    One outbound HTTPS connection; the node listens on no port. HTTPS_PROXY is honoured. What this
-    hospital did not approve is refused. Ends at SIGTERM or Control-C, after the work at hand.
+    One outbound HTTPS connection; the node listens on no port, but with --metrics on loopback.
+    HTTPS_PROXY is honoured. What this hospital did not approve is refused. Ends at SIGTERM or
+    Control-C, after the work at hand.
     New keys that were installed are used from the next connection on.
 
     Example: hospital-node serve --home /srv/consilium
@@ -40,25 +43,28 @@ def serve(home: Home) -> None:
     from hospital_node.flower.serving import serve as serve_relay  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", force=True)
-    over, distrust = threading.Event(), Distrust(home)
+    over = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         over.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    while not over.is_set():
-        seen = _line(paths, at.fingerprint)
-        relay = Relay(
-            seen.line.address,
-            authorities=seen.line.authorities,
-            key=seen.key,
-            over=over,
-            distrusted=distrust.noted,
-        )
-        typer.echo(f"Serving {load_config(paths).site} to {seen.line.address}", err=True)
-        serve_relay(home, relay, lambda: _line(paths, at.fingerprint).name != seen.name)  # noqa: B023 - called in this turn only
-        relay.close()
+    tally, distrust = Tally(paths), Distrust(home)
+    with monitored(metrics, tally.watched()):
+        while not over.is_set():
+            seen = _line(paths, at.fingerprint)
+            relay = Relay(
+                seen.line.address,
+                authorities=seen.line.authorities,
+                key=seen.key,
+                over=over,
+                distrusted=distrust.noted,
+            )
+            tally.lines.append(relay)
+            typer.echo(f"Serving {load_config(paths).site} to {seen.line.address}", err=True)
+            serve_relay(home, relay, lambda: _line(paths, at.fingerprint).name != seen.name)  # noqa: B023 - called in this turn only
+            relay.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -99,6 +100,10 @@ class Relay:
         self._over = over
         self._distrusted, self._distrusting = distrusted, threading.Lock()
         self._closed = threading.Event()
+        self.is_reached = False
+        """Whether the last call was answered, and let this node in."""
+        self.sent: Counter[str] = Counter()
+        """Replies handed over, by Flower's type of message."""
         self._node = Node()
         self._heart = threading.Thread(target=self._beat, daemon=True)
 
@@ -192,13 +197,14 @@ class Relay:
             reply.metadata.run_id,
         )
         confirm(reply.metadata.reply_to_message_id)
+        self.sent[reply.metadata.message_type] += 1
 
     def _called(self, call: Callable[[Q], A], request: Q) -> A:
         """Call the relay until it answers."""
         pause_s = POLL_S
         while True:
             try:
-                return call(request)
+                answer = call(request)
             except httpx.TransportError as error:
                 found = type(error).__name__
                 if is_distrusted(error):
@@ -210,8 +216,13 @@ class Relay:
                 if status in {httpx.codes.FORBIDDEN, httpx.codes.CONFLICT}:
                     raise RunOver from error
                 if status != httpx.codes.TOO_MANY_REQUESTS and httpx.codes.is_client_error(status):
+                    self.is_reached = False
                     raise _turned_away(error.response) from error
                 found = f"HTTP {status}"
+            else:
+                self.is_reached = True
+                return answer
+            self.is_reached = False
             _log.warning("the relay is asked again in %.1f s: %s", pause_s, found)
             if self._over.wait(pause_s):
                 message = "call refused: this node stops"
@@ -224,6 +235,7 @@ class Relay:
             try:
                 self._client.SendNodeHeartbeat(request)
             except httpx.HTTPError as error:
+                self.is_reached = False
                 _log.warning("no heartbeat reached the relay: %s", type(error).__name__)
 
 
