@@ -33,7 +33,10 @@ class Window(Record):
 
 
 class OwnWindow(Record):
-    """The window that the file itself names first, to [0, 1] (PS3.3 section C.11.2.1.2)."""
+    """The file's own first VOI look-up table, or else its first window, to [0, 1].
+
+    PS3.3 section C.11.2.
+    """
 
     kind: Literal["own-window"] = "own-window"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.pixels.decoders.base import Decoder, get_decoder
+from pydicom.pixels.decoders.base import Decoder, JPEGExtended12BitDecoder, get_decoder
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -24,6 +24,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from hospital_node.cohort import extended_jpeg
 from hospital_node.cohort.deidentification import Technical
 
 __all__ = ["PREFERRED", "CodecMissing", "decoded", "missing"]
@@ -41,6 +42,8 @@ PREFERRED: Mapping[str, str] = MappingProxyType(
     }
 )
 """The codec of choice by transfer syntax; any other is tried where it is not installed."""
+_OF_12_BITS = "gdcm-12-bit"
+_BYTE_BITS = 8
 
 
 class CodecMissing(Exception):
@@ -52,15 +55,14 @@ class CodecMissing(Exception):
 
 
 def missing(syntax: str) -> str:
-    """Name a transfer syntax that no installed codec reads, or not in every depth."""
+    """Name a transfer syntax that no installed codec reads."""
     uid = UID(syntax)
     if not uid.is_transfer_syntax:
         return ""
-    for bits, beyond in ((8, ""), (16, " of more than 8 bits")):
-        try:
-            _decoder(uid, bits=bits)
-        except CodecMissing as without:
-            return without.syntax + beyond
+    try:
+        _decoder(uid)
+    except CodecMissing as without:
+        return without.syntax
     return ""
 
 
@@ -74,7 +76,7 @@ def decoded(
     Raises:
         CodecMissing: no codec for this transfer syntax. A codec itself may raise anything.
     """
-    decoder = _decoder(syntax, bits=int(header["BitsStored"]))
+    decoder = _decoder(syntax)
     preferred = PREFERRED.get(syntax, "")
     rows, columns = int(header["Rows"]), int(header["Columns"])
     samples = int(header.get("SamplesPerPixel", "1"))
@@ -92,6 +94,8 @@ def decoded(
     }
     if samples > 1:
         options["planar_configuration"] = int(header.get("PlanarConfiguration", "0"))
+    if syntax == JPEGExtended12Bit and int(header["BitsStored"]) > _BYTE_BITS:
+        preferred = _OF_12_BITS
     plugin = preferred if preferred in decoder.available_plugins else ""
     shape = (rows, columns) if samples == 1 else (rows, columns, samples)
     found = 0
@@ -141,13 +145,14 @@ def _rgb(values: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     return np.clip(colours, 0, 255).astype(np.uint8)
 
 
-def _decoder(syntax: UID, *, bits: int) -> Decoder:
+def _decoder(syntax: UID) -> Decoder:
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
         raise CodecMissing(syntax.name) from None
-    # Of the codecs that claim it, only this one reads more than 8 bits.
-    is_extended = syntax == JPEGExtended12Bit and bits > 8  # noqa: PLR2004
-    if not decoder.is_available or (is_extended and "pylibjpeg" not in decoder.available_plugins):
+    if not decoder.is_available:
         raise CodecMissing(syntax.name)
     return decoder
+
+
+JPEGExtended12BitDecoder.add_plugin(_OF_12_BITS, (extended_jpeg.__name__, "decode_frame"))

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 from pydicom.datadict import tag_for_keyword
@@ -28,18 +29,19 @@ from hospital_node.cohort.deidentification import (
     technical,
 )
 from hospital_node.cohort.grids import NOT_TURNED, Grid
-from hospital_node.cohort.header_checks import TABLES, judged
+from hospital_node.cohort.header_checks import judged
 from hospital_node.cohort.ocr import has_text
 from hospital_node.cohort.parsing import attempted, parsed
 from hospital_node.cohort.pictures import page
 from hospital_node.cohort.pixels import PALETTE_TAGS, PIXELS, stored_frames
 from hospital_node.cohort.places import GROUP_TAGS, Place, frame_headers, pixel_spacing, turned
 from hospital_node.cohort.reasons import NotUsed, Unfit
+from hospital_node.cohort.tables import MODALITY_TABLE, SHOWN_TABLE
 from hospital_node.cohort.transforms import Plane, Stored, resized
 from schemas.contract import DataContract
 from schemas.image_rules import SingleFrame, Volume
 from schemas.names import Digest
-from schemas.recipe import OwnWindow
+from schemas.recipe import OwnWindow, StoredBits, Window
 
 __all__ = ["Frame", "Image", "read"]
 
@@ -147,15 +149,29 @@ def _tags(keywords: tuple[str, ...], contract: DataContract) -> list[int]:
     rules = contract.image
     asked = (*rules.required_attributes, *rules.forbidden_attributes)
     named = [tag for keyword in (*keywords, *asked) if (tag := tag_for_keyword(keyword))]
-    fixed = [*OVERLAY_TAGS, *_IDENTITY, *TABLES, *PALETTE_TAGS, REGION_TAG, PIXELS]
+    fixed = [*OVERLAY_TAGS, *_IDENTITY, *_tables(contract), *PALETTE_TAGS, REGION_TAG, PIXELS]
     return [*named, *fixed, *(GROUP_TAGS if _needs_groups(contract) else ())]
+
+
+def _tables(contract: DataContract) -> tuple[int, ...]:
+    """Return the look-up tables that the recipe goes through, where a file has them."""
+    match contract.preprocessing.intensity:
+        case Window():
+            return (MODALITY_TABLE,)
+        case OwnWindow():
+            return (MODALITY_TABLE, SHOWN_TABLE)
+        case StoredBits():
+            return ()
+        case _:
+            assert_never(contract.preprocessing.intensity)
 
 
 def _frames(
     dataset: Dataset, headers: Sequence[Technical], contract: DataContract
 ) -> Iterator[tuple[Stored, Frame]]:
     """Yield the frames that show something; of a volume all, as air belongs to it."""
-    counted = enumerate(zip(stored_frames(dataset, headers), headers, strict=True), start=1)
+    decoded = stored_frames(dataset, headers, tables=_tables(contract))
+    counted = enumerate(zip(decoded, headers, strict=True), start=1)
     for number, (stored, header) in counted:
         view, place, turn = stored, None, NOT_TURNED
         if isinstance(contract.image.frames, Volume):
@@ -190,6 +206,9 @@ def _digest(stored: Stored) -> Digest:
     scale = f"{stored.slope!r} {stored.intercept!r}"
     if stored.window is not None:
         scale += f" {stored.window!r}"
+    for what, table in (("units", stored.units), ("shown", stored.shown)):
+        scale += f" {what} {table}" if table is not None else ""
     content = hashlib.sha256(f"{' '.join(map(str, meaning))} {scale}\n".encode())
-    content.update(np.ascontiguousarray(stored.values, dtype="<i4").data)
+    kind = "<i4" if stored.values.dtype == np.int32 else "<u4"
+    content.update(np.ascontiguousarray(stored.values, dtype=kind).data)
     return f"sha256:{content.hexdigest()}"

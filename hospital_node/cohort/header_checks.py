@@ -22,14 +22,11 @@ from hospital_node.cohort.reasons import Unfit
 from schemas.contract import DataContract
 from schemas.errors import InputRefused
 from schemas.image_rules import ImageRules, Range, SingleFrame
-from schemas.recipe import OwnWindow, Window
 
-__all__ = ["MAX_PIXELS", "TABLES", "judged", "refuse_unknown_attributes"]
+__all__ = ["MAX_PIXELS", "judged", "refuse_unknown_attributes"]
 
 MAX_PIXELS = 2**26
 """Of a file, over all frames."""
-TABLES = (0x00283000, 0x00283010)
-"""Modality LUT Sequence and VOI LUT Sequence (PS3.3 sections C.11.1 and C.11.2)."""
 
 
 def refuse_unknown_attributes(contract: DataContract) -> None:
@@ -58,21 +55,8 @@ def judged(dataset: Dataset, header: Technical, contract: DataContract) -> tuple
         raise Unfit("attribute-missing")
     if any(_is_filled(dataset, keyword) for keyword in contract.image.forbidden_attributes):
         raise Unfit("attribute-forbidden")
-    if any(tag in dataset for tag in _unread_tables(contract)):
-        raise Unfit("modality-table")
     overlay, regions = any(tag in dataset for tag in OVERLAY_TAGS), REGION_TAG in dataset
     return risks_of(header, overlay=overlay, regions=regions)
-
-
-def _unread_tables(contract: DataContract) -> tuple[int, ...]:
-    """Return the tables that stand in the way of what the contract asks for."""
-    match contract.preprocessing.intensity:
-        case Window():
-            return TABLES[:1]
-        case OwnWindow():
-            return TABLES
-        case _:
-            return ()
 
 
 def _is_filled(dataset: Dataset, keyword: str) -> bool:

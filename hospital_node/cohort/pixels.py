@@ -6,8 +6,8 @@
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,9 @@ from pydicom.uid import UID
 from hospital_node.cohort import codecs
 from hospital_node.cohort.deidentification import Technical, raw_element
 from hospital_node.cohort.reasons import Unfit
-from hospital_node.cohort.transforms import OwnWindowing, Stored
+from hospital_node.cohort.tables import MODALITY_TABLE, SHOWN_TABLE, table_of
+from hospital_node.cohort.transforms import Stored
+from hospital_node.cohort.windows import OwnWindowing
 
 __all__ = ["PALETTE_TAGS", "PIXELS", "decoded_frames", "stored_frames"]
 
@@ -27,17 +29,21 @@ PALETTE_TAGS = (0x00281101, 0x00281102, 0x00281103, 0x00281201, 0x00281202, 0x00
 """Descriptors and data of the red, green and blue tables (PS3.3 section C.7.6.3.1.5)."""
 
 Values: TypeAlias = NDArray[np.integer]
+Signed: TypeAlias = NDArray[np.signedinteger[Any]]
 _WIDEST = 32
 _TABLE_BYTES = 2**17
 """Of 65536 entries of 16 bits."""
 
 
-def stored_frames(dataset: Dataset, headers: Sequence[Technical]) -> Iterator[Stored]:
-    """Yield the frames of a file, each with its own header."""
+def stored_frames(
+    dataset: Dataset, headers: Sequence[Technical], *, tables: Iterable[int] = ()
+) -> Iterator[Stored]:
+    """Yield the frames of a file, each with its own header; `tables` are those to be read."""
+    found = {tag: table_of(dataset, tag, headers[0]) for tag in tables}
     palette = _palette(dataset) if headers[0]["PhotometricInterpretation"] == _PALETTE else None
     for values, header in zip(decoded_frames(dataset, headers), headers, strict=True):
         bits, is_signed = int(header["BitsStored"]), header.get("PixelRepresentation") == "1"
-        cut = _cut(values, bits, is_signed=is_signed)
+        cut: Signed = _cut(values, bits, is_signed=is_signed)
         if palette is not None:
             cut, bits = _coloured(cut, palette)
         yield Stored(
@@ -48,6 +54,8 @@ def stored_frames(dataset: Dataset, headers: Sequence[Technical]) -> Iterator[St
             slope=float(header.get("RescaleSlope", "1")),
             intercept=float(header.get("RescaleIntercept", "0")),
             window=_window(header),
+            units=found.get(MODALITY_TABLE),
+            shown=found.get(SHOWN_TABLE),
         )
 
 
@@ -78,10 +86,10 @@ def decoded_frames(dataset: Dataset, headers: Sequence[Technical]) -> Iterator[V
         raise Unfit("undecodable") from None
 
 
-def _cut(values: Values, bits: int, *, is_signed: bool) -> NDArray[np.int32]:
+def _cut(values: Values, bits: int, *, is_signed: bool) -> Signed:
     """Keep the stored bits; above them older files hold overlays (PS3.5 section 8.1.1)."""
     if bits == _WIDEST and not is_signed:  # the one layout that int32 cannot hold
-        raise Unfit("bit-layout")
+        return values.astype(np.int64)
     wide = values.astype(np.int32)
     if bits < _WIDEST:
         wide &= np.int32((1 << bits) - 1)
@@ -113,7 +121,7 @@ def _palette(dataset: Dataset) -> Dataset:
     return tables
 
 
-def _coloured(indexes: NDArray[np.int32], palette: Dataset) -> tuple[NDArray[np.int32], int]:
+def _coloured(indexes: Values, palette: Dataset) -> tuple[NDArray[np.int32], int]:
     """Look colours up; return [rows, columns, 3] and the bits of a colour."""
     try:
         colours = apply_color_lut(indexes, palette)

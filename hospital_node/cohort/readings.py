@@ -37,7 +37,7 @@ __all__ = [
     "readings_folder",
 ]
 
-_FORM = 2
+_FORM = 3
 """Of reading; a change that gives other outcomes from the same bytes raises it."""
 _READERS = (
     "gdcm",

@@ -114,12 +114,14 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             expected="PS3.5 section 8.1.1",
         ),
         "modality-table": _refused(
-            "a modality look-up table", _SELECT, pointer="/preprocessing/intensity"
+            "a look-up table of a wrong form", _EXPORT, expected="PS3.3 section C.11.1.1.1"
         ),
         "palette": _refused(
             "a colour table of a wrong form", _EXPORT, expected="PS3.3 section C.7.6.3.1.5"
         ),
-        "no-window": _refused("no window of its own", _SELECT, pointer="/preprocessing/intensity"),
+        "no-window": _refused(
+            "no window or look-up table of its own", _SELECT, pointer="/preprocessing/intensity"
+        ),
         # Where it lies.
         "no-spacing": _refused(
             "no distance between pixels", _SELECT, pointer="/preprocessing/spacing_mm"

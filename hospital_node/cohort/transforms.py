@@ -11,12 +11,13 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hospital_node.cohort.reasons import Unfit
+from hospital_node.cohort.tables import Table
+from hospital_node.cohort.windows import OwnWindowing, windowed
 from schemas.recipe import (
     FixedNormalisation,
     ImageNormalisation,
@@ -29,7 +30,6 @@ from schemas.recipe import (
 )
 
 __all__ = [
-    "OwnWindowing",
     "Plane",
     "Stored",
     "normalised",
@@ -45,20 +45,11 @@ _STEPS = 2.0**40
 
 
 @dataclass(frozen=True, slots=True)
-class OwnWindowing:
-    """The window that a file names, in modality units (PS3.3 section C.11.2.1)."""
-
-    centre: float
-    width: float
-    function: str
-
-
-@dataclass(frozen=True, slots=True)
 class Stored:
     """Decoded pixels of one frame as the file stores them, and what their numbers mean."""
 
-    values: NDArray[np.int32]
-    """[rows, columns], or [rows, columns, 3]."""
+    values: NDArray[np.signedinteger[Any]]
+    """[rows, columns], or [rows, columns, 3]; 32 bits, or 64 where those cannot hold them."""
     bits: int
     is_signed: bool
     is_inverted: bool
@@ -66,6 +57,10 @@ class Stored:
     slope: float = 1.0
     intercept: float = 0.0
     window: OwnWindowing | None = None
+    units: Table | None = None
+    """From values to modality units, in place of slope and intercept."""
+    shown: Table | None = None
+    """From units to what the file would show."""
 
 
 def resized(
@@ -83,10 +78,11 @@ def resized(
     return _resized(replace(stored, values=_luminance(stored.values)), recipe, spacing_mm)
 
 
-def _luminance(colours: NDArray[np.int32]) -> NDArray[np.int32]:
+def _luminance(colours: NDArray[np.signedinteger[Any]]) -> NDArray[np.int64]:
     """Weigh colours as ITU-R BT.601 does, in thousandths."""
     red, green, blue = (colours[..., index].astype(np.int64) for index in range(3))
-    return ((299 * red + 587 * green + 114 * blue) // 1000).astype(np.int32)
+    grey: NDArray[np.int64] = (299 * red + 587 * green + 114 * blue) // 1000
+    return grey
 
 
 def _resized(
@@ -132,34 +128,32 @@ def stacked(planes: NDArray[np.float32], recipe: Preprocessing, *, spacing_mm: f
 
 def scaled(stored: Stored, recipe: Preprocessing) -> NDArray[np.float64]:
     """Return values in 0..1, bright where the body is dense, at the stored size."""
-    values = stored.values.astype(np.float64)
     match recipe.intensity:
         case StoredBits():
+            values = stored.values.astype(np.float64)
             least = -(2.0 ** (stored.bits - 1)) if stored.is_signed else 0.0
             plane = (values - least) / 2.0**stored.bits
         case Window(low=low, high=high):
-            units = values * stored.slope + stored.intercept
-            plane = np.clip((units - low) / (high - low), 0.0, 1.0)
+            plane = np.clip((_units(stored) - low) / (high - low), 0.0, 1.0)
         case OwnWindow():
-            plane = _windowed(values * stored.slope + stored.intercept, stored.window)
+            plane = _shown(_units(stored), stored)
         case _:
             assert_never(recipe.intensity)
     return 1.0 - plane if stored.is_inverted else plane
 
 
-def _windowed(units: NDArray[np.float64], window: OwnWindowing | None) -> NDArray[np.float64]:
-    """Apply a file's own window (PS3.3 sections C.11.2.1.2.1 and C.11.2.1.3.2)."""
-    least = 1.0 if window is None or window.function == "LINEAR" else 0.0
-    if window is None or window.function not in _FUNCTIONS or window.width <= least:
-        raise Unfit("no-window")
-    if window.function == "LINEAR_EXACT":
-        return np.clip((units - window.centre) / window.width + 0.5, 0.0, 1.0)
-    middle, width = window.centre - 0.5, max(window.width - 1.0, math.ulp(1.0))
-    return np.clip((units - middle) / width + 0.5, 0.0, 1.0)
+def _units(stored: Stored) -> NDArray[np.float64]:
+    """Return modality units (PS3.3 section C.11.1)."""
+    if stored.units is not None:
+        return stored.units.of(stored.values).astype(np.float64)
+    return stored.values.astype(np.float64) * stored.slope + stored.intercept
 
 
-_FUNCTIONS = {"LINEAR", "LINEAR_EXACT"}
-"""SIGMOID needs an exponential, which has not the same bits everywhere."""
+def _shown(units: NDArray[np.float64], stored: Stored) -> NDArray[np.float64]:
+    """Apply a file's own table, or else its window (PS3.3 section C.11.2)."""
+    if stored.shown is not None:
+        return stored.shown.of(units) / (2.0**stored.shown.bits - 1.0)
+    return windowed(units, stored.window)
 
 
 def _averaged(plane: NDArray[np.float64], size: int, *, step: float | None) -> NDArray[np.float64]:

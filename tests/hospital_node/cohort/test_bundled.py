@@ -28,10 +28,7 @@ MODALITIES = "AS CR CT DX ECG ES GM MG MR NM OT PT RF RTDOSE RTPLAN RTSTRUCT SC 
 
 REFUSED = {
     "attribute-malformed": "badVR.dcm",
-    "bit-layout": "SC_rgb_rle_32bit.dcm SC_rgb_rle_32bit_2frame.dcm liver_1frame.dcm "
-    "liver_expb_1frame.dcm rtdose.dcm rtdose_1frame.dcm rtdose_expb.dcm rtdose_expb_1frame.dcm "
-    "rtdose_rle.dcm rtdose_rle_1frame.dcm",
-    "codec-missing": "JPEG-lossy.dcm JPGExtended.dcm",
+    "bit-layout": "liver_1frame.dcm liver_expb_1frame.dcm",
     "dicomdir": "DICOMDIR DICOMDIR-bigEnd DICOMDIR-empty.dcm DICOMDIR-implicit DICOMDIR-nooffset "
     "DICOMDIR-nopatient DICOMDIR-reordered",
     "modality": "GDCMJ2K_TextGBR.dcm JPEGLSNearLossless_08.dcm JPEGLSNearLossless_16.dcm "

@@ -7,40 +7,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
 
-from hospital_node.cohort.ingest import IngestReport, ingest
+from hospital_node.cohort.ingest import IngestReport
 from hospital_node.cohort.store import open_cohort
 from schemas.contract import DataContract
 from schemas.errors import SourceEmpty
-from schemas.image_rules import Distances, EachFrame, Range, Volume
-from schemas.recipe import FixedNormalisation, Preprocessing, StoredBits
-from tests.hospital_node.cohort.exports import (
-    ROOT_UID,
-    contract,
-    desk,
-    image,
-    label,
-    write,
-    write_labels,
+from schemas.image_rules import Distances, Range, Volume
+from tests.hospital_node.cohort.stacks import (
+    AXES,
+    SIDE,
+    SLICES,
+    body,
+    codes,
+    groups,
+    series,
+    stored,
+    volumes,
 )
-
-SLICES, SIDE = 8, 16
-AXIAL = [1, 0, 0, 0, 1, 0]
-AXES = {"axial": AXIAL, "coronal": [1, 0, 0, 0, 0, -1], "sagittal": [0, 1, 0, 0, 0, -1]}
-ALONG = {"axial": (0, 0, 1), "coronal": (0, 1, 0), "sagittal": (1, 0, 0)}
-
-
-def volumes(plane: Any = "axial", **recipe: Any) -> DataContract:
-    fields = {"depth": SLICES, "height": SIDE, "width": SIDE} | recipe
-    return contract(
-        frames=Volume(plane=plane, slices=Range(least=4, most=32)),
-        preprocessing=Preprocessing(
-            intensity=StoredBits(),
-            normalisation=FixedNormalisation(mean=0.0, deviation=1.0),
-            **fields,
-        ),
-    )
 
 
 def test_the_distance_between_slices_is_the_contracts(tmp_path: Path) -> None:
@@ -60,46 +43,6 @@ def test_the_distance_between_slices_is_the_contracts(tmp_path: Path) -> None:
         else:
             with pytest.raises(SourceEmpty, match=f"{12 * SLICES} slice-spacing"):
                 stored(tmp_path / str(most), groups, rules)
-
-
-def body(seed: int) -> NDArray[np.uint16]:
-    return np.random.default_rng(seed).integers(0, 4096, (SLICES, SIDE, SIDE), dtype=np.uint16)
-
-
-def series(
-    seed: int, *, plane: str = "axial", values: NDArray[np.uint16] | None = None
-) -> list[Dataset]:
-    found = []
-    for index, one in enumerate(body(seed) if values is None else values):
-        dataset = image(100 * seed + index, patient=f"P{seed}", values=one)
-        dataset.SeriesInstanceUID = UID(f"{ROOT_UID}9.{seed}")
-        dataset.ImageOrientationPatient = AXES[plane]
-        dataset.ImagePositionPatient = [3.0 * index * one for one in ALONG[plane]]
-        dataset.PixelSpacing = [1.0, 1.0]
-        found.append(dataset)
-    return found
-
-
-def stored(folder: Path, groups: list[list[Dataset]], agreed: DataContract) -> IngestReport:
-    number = 0
-    rows = []
-    for seed, group in enumerate(groups):
-        rows.append(
-            {"series_instance_uid": f"{ROOT_UID}9.{seed}", "patient_id": f"P{seed}", "label": "0"}
-        )
-        for dataset in group:
-            write(dataset, folder / "dicom" / f"{number:04d}")
-            number += 1
-    write_labels(folder / "labels.csv", rows)
-    return ingest(folder / "dicom", folder / "labels.csv", agreed, desk=desk(folder / "store"))
-
-
-def codes(report: IngestReport) -> dict[str, int]:
-    return {one.code: one.files for one in report.manifest.not_used}
-
-
-def groups(changed: list[Dataset], plane: str = "axial") -> list[list[Dataset]]:
-    return [changed, *(series(seed, plane=plane) for seed in range(1, 9))]
 
 
 def first_volume(folder: Path, report: IngestReport, agreed: DataContract) -> NDArray[np.float32]:
@@ -257,65 +200,3 @@ def test_beyond_the_volume_lies_nothing(tmp_path: Path) -> None:
     assert (found[:, :, :, -2:] == 0).all()
     expected = (body(0) / 4096).astype(np.float32)
     assert any((one[2:-2, 2:-2, 2:-2] == expected).all() for one in found)
-
-
-def enhanced(seed: int) -> Dataset:
-    """Return all slices as frames of one file, with places in functional groups."""
-    values = body(seed)
-    dataset = image(100 * seed, patient=f"P{seed}", values=values[0])
-    dataset.SeriesInstanceUID = UID(f"{ROOT_UID}9.{seed}")
-    dataset.NumberOfFrames = SLICES
-    dataset.PixelData = values.tobytes()
-    shared, measures, orientation = Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing = [1.0, 1.0]
-    orientation.ImageOrientationPatient = AXIAL
-    shared.PixelMeasuresSequence = [measures]
-    shared.PlaneOrientationSequence = [orientation]
-    dataset.SharedFunctionalGroupsSequence = [shared]
-    frames = []
-    for index in range(SLICES):
-        frame, position = Dataset(), Dataset()
-        position.ImagePositionPatient = [0.0, 0.0, 3.0 * index]
-        frame.PlanePositionSequence = [position]
-        frames.append(frame)
-    dataset.PerFrameFunctionalGroupsSequence = frames
-    return dataset
-
-
-def even(seed: int) -> Dataset:
-    """Return all slices as frames of one file that says how far apart they are."""
-    dataset = enhanced(seed)
-    del dataset.SharedFunctionalGroupsSequence
-    del dataset.PerFrameFunctionalGroupsSequence
-    dataset.ImageOrientationPatient = AXIAL
-    dataset.ImagePositionPatient = [0.0, 0.0, 0.0]
-    dataset.PixelSpacing = [1.0, 1.0]
-    dataset.SpacingBetweenSlices = 3.0
-    return dataset
-
-
-@pytest.mark.parametrize("form", [enhanced, even])
-def test_frames_of_one_file_make_the_volume_that_files_make(tmp_path: Path, form: Any) -> None:
-    agreed = volumes()
-    files = stored(tmp_path / "files", groups(series(0)), agreed)
-    frames = stored(tmp_path / "frames", groups([form(0)]), agreed)
-    assert codes(frames) == {}
-    assert frames.manifest.pack == files.manifest.pack
-    assert sorted(row.files for row in frames.manifest.rows) == [1, *[SLICES] * 8]
-
-
-def test_each_frame_may_be_an_image_of_its_own(tmp_path: Path) -> None:
-    rows = []
-    for seed in range(8):
-        dataset = enhanced(seed)
-        dataset.PixelData = dataset.PixelData[: -2 * SIDE * SIDE] + bytes(2 * SIDE * SIDE)
-        write(dataset, tmp_path / "dicom" / str(seed))
-        rows.append(label(100 * seed, f"P{seed}"))
-    write_labels(tmp_path / "labels.csv", rows)
-    agreed = contract(frames=EachFrame())
-    report = ingest(
-        tmp_path / "dicom", tmp_path / "labels.csv", agreed, desk=desk(tmp_path / "store")
-    )
-    assert report.manifest.read == report.manifest.used == 8
-    assert len(report.manifest.rows) == 8 * 3  # at most three images of a patient
-    assert codes(report) == {}
