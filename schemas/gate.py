@@ -123,6 +123,9 @@ class SiteMetric(Record):
     """Noised patient weights of the two classes; None of a segmentation."""
     patients: float | None = None
     """Noised weight of all patients of a segmentation."""
+    lowest_tenth: tuple[float, float] | None = None
+    """Where the Dice lies that a tenth of the patients do not pass, with noise and sampling, at
+    the gate's confidence; None: undefined, or no segmentation."""
     figures: Figures = Figures()
 
     @property

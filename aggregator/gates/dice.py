@@ -6,6 +6,7 @@
 """
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +44,15 @@ def site_dice(
     *,
     noise_multiplier: float | None,
     min_weight: float,
+    confidence: float,
 ) -> SiteMetric:
-    """Return a site's figure; undefined where its patients weigh less than `min_weight`."""
+    """Return a site's figures; undefined where its patients weigh less than `min_weight`."""
     _, total = _weights(histogram)
     found = mean_dice(histogram, noise_multiplier=noise_multiplier, min_weight=min_weight)
+    reach = NormalDist().inv_cdf((1 + confidence) / 2)
+    tenth = dice_quantile(
+        histogram, 0.1, noise_multiplier=noise_multiplier, reach=reach, sampling=True
+    )
     return SiteMetric(
         site=site,
         auroc=None,
@@ -56,6 +62,7 @@ def site_dice(
         negatives=None,
         positives=None,
         patients=total,
+        lowest_tenth=None if found is None else tenth,
     )
 
 

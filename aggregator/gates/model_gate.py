@@ -114,7 +114,13 @@ def _site_metric(
         gate, bins=len(rows_of(histogram)[0]), noise_multiplier=noise_multiplier
     )
     if isinstance(histogram, DiceHistogram):
-        return site_dice(site, histogram, noise_multiplier=noise_multiplier, min_weight=least)
+        return site_dice(
+            site,
+            histogram,
+            noise_multiplier=noise_multiplier,
+            min_weight=least,
+            confidence=gate.confidence,
+        )
     return site_metric(
         site,
         histogram,

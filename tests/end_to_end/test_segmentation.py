@@ -88,6 +88,9 @@ def test_the_report_and_a_bundle_speak_of_dice(study: Study, tmp_path: Path) -> 
     assert "stratified Dice" in text
     assert "AUROC" not in text
     assert told["accepted"]["value"] > 0.5
+    tenths = [one["lowest_tenth"] for one in told["judgements"][-1]["verdict"]["sites"]]
+    assert all(0 <= low < high <= 1 for low, high in tenths)
+    assert text.count("Lowest tenth up to</th>") == len(told["judgements"])
     bundle = tmp_path / "bundle.zip"
     words = ["bundle", name_of(study), "--home", str(study.aggregator), "--out", str(bundle)]
     assert run(deployment.cli.app, words) == 0

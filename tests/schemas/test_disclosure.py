@@ -174,7 +174,7 @@ EVENTS: dict[str, tuple[str, str]] = {
     "ModelReceived": ("run round arrays release", "names what came"),
     "PlanApproved": ("plan approver epsilon_limit delta", "a person's choice"),
     "Refused": ("run round request code", "names what left"),
-    "ReplySent": ("run round request reply arrays size_bytes", "names what left"),
+    "ReplySent": ("run round request artefact reply arrays size_bytes", "names what left"),
     "RequestReceived": ("run round request purpose arrays repeated", "names what came"),
     "Reserved": ("request part event max_norm spent", "as in the reply that it is charged for"),
     "RosterTaken": ("serial roster", "names what came"),

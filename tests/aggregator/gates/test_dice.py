@@ -1,3 +1,5 @@
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,7 @@ def test_noise_and_sampling_widen_a_quantile_and_it_holds_the_true_one() -> None
     assert held / 400 >= 0.94
 
 
+REACH = NormalDist().inv_cdf((1 + ModelGate().confidence) / 2)
 DIGEST = "sha256:" + "0" * 64
 GOOD, BAD = [0.0, 0.0, 5.0, 45.0], [5.0, 30.0, 10.0, 5.0]
 
@@ -89,3 +92,6 @@ def test_a_segmentation_s_models_are_held_against_each_other_by_dice(
     assert reason in verdict.reason
     weights = [(one.patients, one.negatives, one.positives) for one in verdict.sites]
     assert weights == [(sum(after), None, None)] * 2
+    for one in verdict.sites:
+        told = dice_quantile(written(after), 0.1, noise_multiplier=None, reach=REACH, sampling=True)
+        assert one.lowest_tenth == (None if one.dice is None else told)
