@@ -91,6 +91,11 @@ class AggregatorHome:
         return self.root / "conformance"
 
     @property
+    def rotations(self) -> Path:
+        """The sites' requests to replace their keys, as they were approved."""
+        return self.root / "rotations"
+
+    @property
     def roster(self) -> Path:
         """The signed roster."""
         return self.root / "roster.json"

@@ -25,9 +25,9 @@ from aggregator.config import (
     write_keys,
 )
 from aggregator.heads import Heads
-from schemas.audit.events import Enrolled, Facts, HomeMade, Revoked
+from schemas.audit.events import Enrolled, Facts, HomeMade, LogReceived, Revoked
 from schemas.audit.journal import Journal, refuse_empty
-from schemas.audit.lines import naming_versions
+from schemas.audit.lines import naming_versions, read_facts
 from schemas.audit.notes import aggregator_origin
 from schemas.audit.work import at_work
 from schemas.enrolment import Member, Revocation, Roster
@@ -133,11 +133,26 @@ class Federation:
         if member is None:
             message = f"revocation refused: {site} has not joined"
             raise EnvelopeRefused(message, next_step="see who has: aggregator roster list")
+        self.note_log(site)
         at = self.clock()
         keys = tuple(Revocation(site=site, key=key, at=at) for key in member.signers)
         members = tuple(one for one in roster.members if one.site != site)
         gone = Revoked(federation=roster.federation, party=site, key=member.key)
         return self.change(roster, gone, members=members, revoked=(*roster.revoked, *keys))
+
+    def note_log(self, site: SiteName) -> None:
+        """Note the head under which a site's log was received, if a crash kept that from this log.
+
+        What its key signed until now counts by that, whatever becomes of the key.
+        """
+        note = self.log_of(site).note()
+        known = {
+            one.head
+            for one in read_facts(self.home.journal, LogReceived)
+            if isinstance(one, LogReceived)
+        }
+        if note is not None and note not in known:
+            self.journal.append(LogReceived(site=site, head=note))
 
     def change(self, roster: Roster, facts: Facts, **fields: object) -> Roster:
         """Note what changes, sign the next roster and put it in the place of this one.
@@ -149,6 +164,7 @@ class Federation:
         changed = Roster.model_validate(dict(roster) | fields | {"serial": roster.serial + 1})
         self.journal.append(facts)
         self.journal.seal()
+        self.witnesses.keep_change(self.journal.head())
         write_durably(self.home.roster, signed(changed, root))
         return changed
 

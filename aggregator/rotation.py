@@ -23,7 +23,8 @@ from schemas.enrolment import (
     SignedAdmission,
 )
 from schemas.errors import EnvelopeRefused, InputRefused, InvalidRecord
-from schemas.names import Moment, moment_of
+from schemas.files import make_folder, write_durably
+from schemas.names import Moment, digest_of, moment_of
 from schemas.wire.envelope import Envelope, opened
 from schemas.wire.keys import SigningKey, registered, retire
 
@@ -34,6 +35,8 @@ class Rotation:
 
     member: Member
     request: EnrolmentRequest
+    envelope: bytes
+    """Signed by the key that is replaced; a bundle shows it."""
 
 
 def read_rotation(roster: Roster, content: bytes) -> Rotation:
@@ -62,7 +65,7 @@ def read_rotation(roster: Roster, content: bytes) -> Rotation:
     if fresh & (roster.gone() | present) or request.transport == member.transport:
         message = "rotation refused: it brings a key that was in use before"
         raise EnvelopeRefused(message, next_step="ask the hospital for a new request")
-    return Rotation(member, request)
+    return Rotation(member, request, content)
 
 
 def replaced(
@@ -77,6 +80,10 @@ def replaced(
     """
     roster, member, request = federation.roster(), rotation.member, rotation.request
     now = federation.clock()
+    make_folder(federation.home.rotations)
+    name = digest_of(rotation.envelope).removeprefix("sha256:")
+    write_durably(federation.home.rotations / f"{name}.json", rotation.envelope)
+    federation.note_log(member.site)
     old = Former(key=member.key, witness=member.witness, until=now)
     new = Member(
         site=member.site,

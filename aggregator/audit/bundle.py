@@ -1,8 +1,8 @@
 """Packing what a reviewer needs into one file, with nothing private in it.
 
 * It holds the aggregator's log and every site's, as far as a signed head covers each, every head
-  that was ever shown with its cosignatures, roster, plan, contract, the manifests of the run's
-  models and the sites' signed evaluations and
+  that was ever shown with its cosignatures, the sites' requests to replace their keys, roster,
+  plan, contract, the manifests of the run's models and the sites' signed evaluations and
   conformance reports. No array, image or private detail is in it.
 * Packing reads only, also while another command owns the home.
 """
@@ -73,10 +73,8 @@ def bundled(home: AggregatorHome, run: Name) -> bytes:
         "contract.json": (folder / "contract.json").read_bytes(),
     }
     lines = _log(files, home.journal, "logs/aggregator")
-    for note in Witnesses(home.witnesses).notes():
-        head = claimed_head(note)
-        if head is not None and head.size <= len(lines):
-            files[f"logs/aggregator/heads/{head.size:012d}"] = note.encode()
+    files |= _shown(home, len(lines))
+    files |= {f"rotations/{one.name}": one.read_bytes() for one in home.rotations.glob("*.json")}
     sites = {one.site for one in roster.members} | {one.site for one in roster.revoked}
     for site in sorted(sites):
         if (home.logs / site / HEAD).exists():
@@ -111,6 +109,16 @@ def _log(files: dict[str, bytes], folder: Path, name: str) -> list[bytes]:
     files[f"{name}/leaves"] = b"".join(leaf_hash(line) for line in lines)
     files[f"{name}/heads/own"] = note.encode()
     return lines
+
+
+def _shown(home: AggregatorHome, size: int) -> Iterator[tuple[str, bytes]]:
+    """Yield the heads that were shown, and those over changes of the roster."""
+    witnesses = Witnesses(home.witnesses)
+    for kind, notes in (("", witnesses.notes()), ("-roster", witnesses.changes())):
+        for note in notes:
+            head = claimed_head(note)
+            if head is not None and head.size <= size:
+                yield f"logs/aggregator/heads/{head.size:012d}{kind}", note.encode()
 
 
 def _manifests(home: AggregatorHome, run: Name, lines: list[bytes]) -> Iterator[tuple[str, bytes]]:

@@ -15,7 +15,7 @@ from schemas.audit.journal import Journal
 from schemas.audit.notes import claimed_head, cosigners, witness_name
 from schemas.audit.witness import Offer, cosigning
 from schemas.enrolment import Member, Roster
-from schemas.files import make_folder
+from schemas.files import make_folder, write_durably
 from schemas.names import SiteName
 
 _LATEST = 4
@@ -73,6 +73,16 @@ class Witnesses:
         """Note which size a site cosigned last, whoever it was that told."""
         make_folder(self.folder)
         (self.folder / f"last-{site}").write_text(str(size), encoding="utf-8")
+
+    def keep_change(self, note: str) -> None:
+        """Keep the head over a change of the roster, under the key that signed until then."""
+        make_folder(self.folder)
+        head = claimed_head(note)
+        write_durably(self.folder / f"roster-{0 if head is None else head.size}", note.encode())
+
+    def changes(self) -> list[str]:
+        """Return the heads over changes of the roster."""
+        return [path.read_text(encoding="utf-8") for path in sorted(self.folder.glob("roster-*"))]
 
     def notes(self) -> list[str]:
         """Return every note that can be read, smallest first."""

@@ -1,6 +1,7 @@
 """Bundles of federations whose keys were replaced, stolen or revoked, and whoever signs on."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from aggregator.tls import make_tls
 from hospital_node.config import Membership
 from hospital_node.rotation import go_over, rotation
 from schemas.audit.merkle import grown
-from schemas.audit.notes import TreeHead, signed_head
+from schemas.audit.notes import TreeHead, signed_head, vkey, witness_name
+from schemas.audit.verification.parties import PolicyUnfit, claimed
 from schemas.audit.verification.reigns import Cosigner, Reign
+from schemas.enrolment import KeyRotation
+from schemas.wire.envelope import Envelope, signed
 from schemas.wire.keys import SigningKey
 from tests.bundles import FOLDERS, OWN, Finished, apart, held, repacked, understood
 from tests.study import Study, made
@@ -117,6 +121,117 @@ def _renumbered(line: bytes, at: int) -> bytes:
     return head + b'"sequence":%d' % at + rest.lstrip(b"0123456789")
 
 
+@pytest.fixture(scope="module")
+def lagging(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, SigningKey]:
+    """A federation that replaced keys of east as planned, before east installed the answer."""
+    study = addressed(tmp_path_factory.mktemp("lagging"))
+    study.conducted()
+    with study.opened() as embedded:
+        node = embedded.nodes["east"]
+        found = read_rotation(embedded.federation.roster(), rotation(node))
+        replaced(embedded.federation, found, is_compromised=False)
+        following = SigningKey.load(node.home.next_keys / node.home.signing_key.name)
+    return apart(study), following
+
+
+def test_a_site_that_has_not_gone_over_yet_is_no_fault(
+    lagging: tuple[Finished, SigningKey], tmp_path: Path
+) -> None:
+    run, _ = lagging
+    assert held(repacked(run.files), tmp_path).faults == []
+
+
+@pytest.mark.parametrize("signer", ["the former key", "the new key"])
+def test_a_log_without_its_replacement_goes_on_under_neither_key(
+    lagging: tuple[Finished, SigningKey], tmp_path: Path, signer: str
+) -> None:
+    """Cut before the replacement, or never written: the former key does not count for ever."""
+    run, following = lagging
+    if signer == "the new key":
+        run = replace(run, keys=run.keys | {EAST: following})
+    lines = run.lines(EAST)
+    files = run.rewritten(EAST, [*lines, _renumbered(lines[-1], len(lines))])
+    faults = held(repacked(files), tmp_path).faults
+    own = FOLDERS[EAST] + "heads/own"
+    assert any(one.log == own and "did not count for it" in one.found for one in faults)
+
+
+def test_a_key_that_the_aggregator_replaces_alone_is_found(
+    lagging: tuple[Finished, SigningKey], tmp_path: Path
+) -> None:
+    run, _ = lagging
+    (asked,) = (name for name in run.files if name.startswith("rotations/"))
+    node = SigningKey.generate()
+    payload = Envelope.from_canonical(run.files[asked]).payload_bytes
+    for content in (None, signed(KeyRotation.from_canonical(payload), node)):
+        files = {name: one for name, one in run.files.items() if name != asked}
+        files |= {} if content is None else {asked: content}
+        faults = held(repacked(run.listed(files)), tmp_path).faults
+        assert [one.log for one in faults] == [OWN]
+        assert "its former key did not ask for that" in faults[0].found
+
+
+def test_an_aggregators_key_that_nothing_of_the_former_one_names_is_found(
+    changed: Changed, tmp_path: Path
+) -> None:
+    run, _, _ = changed
+    lines = run.lines(OWN)
+    at = next(n for n, one in enumerate(lines) if b'"party":"aggregator"' in one and EVENT in one)
+    files = {name: one for name, one in run.files.items() if f"{at + 1:012d}-roster" not in name}
+    assert len(files) == len(run.files) - 1
+    (fault,) = held(repacked(run.listed(files)), tmp_path).faults
+    assert (fault.log, fault.index) == (OWN, at)
+    assert "no head that it signed covers that" in fault.found
+
+
+EVENT = b'"kind":"key-replaced"'
+
+
+def policy_of(run: Finished) -> str:
+    """Write the policy of a reviewer who trusts the keys of a bundle's roster."""
+    roster = claimed(run.files["roster.json"])
+    logs = [vkey(OWN, roster["aggregator"])]
+    logs += [vkey(f"site/{one['site']}", one["key"]) for one in roster["members"]]
+    witnesses = [
+        f"witness {one['site']} {vkey(witness_name(one['site']), one['witness'], is_witness=True)}"
+        for one in roster["members"]
+    ]
+    names = " ".join(one["site"] for one in roster["members"])
+    lines = [*(f"log {one}" for one in logs), *witnesses, f"group all-sites 2 {names}"]
+    return "\n".join([*lines, "quorum all-sites"])
+
+
+@pytest.mark.parametrize("reason", ["planned", "compromised"])
+def test_a_policy_of_before_follows_a_planned_replacement_and_no_other(
+    tmp_path: Path, reason: str
+) -> None:
+    study = addressed(tmp_path)
+    study.conducted()
+    policy = policy_of(apart(study))
+    rotated(study, is_compromised=reason == "compromised")
+    with opened(study.aggregator) as federation:
+        service_replaced(federation)
+    study.conducted()
+    run = apart(study)
+    findings = held(repacked(run.files), tmp_path, policy)
+    told = {one.log for one in findings.remarks if "replaced as planned since" in one.found}
+    east = {EAST, witness_name("east")}
+    if reason == "planned":
+        assert findings.faults == []
+        assert told == {OWN, *east}
+        assert held(repacked(run.files), tmp_path, policy_of(run)).faults == []
+    else:
+        stolen = {one.log for one in findings.faults if "replaced as stolen since" in one.found}
+        assert (told, stolen) == ({OWN}, east)
+
+
+def test_a_policy_that_names_no_key_of_the_log_is_none(changed: Changed, tmp_path: Path) -> None:
+    run, _, _ = changed
+    policy = "\n".join(policy_of(run).splitlines()[1:])
+    with pytest.raises(PolicyUnfit, match="it names no key of the log t/aggregator"):
+        held(repacked(run.files), tmp_path, policy)
+
+
 def test_events_under_no_head_of_their_owner_are_found(tmp_path: Path) -> None:
     """The aggregator may list anything; only the site signs its own log."""
     study = made(tmp_path)
@@ -152,9 +267,15 @@ REIGNS = {
     "a former key, of a head before": (Reign("k", 0, 9), 9, None, True),
     "a former key, of a head after": (Reign("k", 0, 9), 10, None, False),
     "the present key, of a head before": (Reign("k", 9), 8, None, False),
-    "a stolen key, of a head that came before": (Reign("k", 0, 9, before=40), 5, 39, True),
-    "a stolen key, of a head that came later": (Reign("k", 0, 9, before=40), 5, 40, False),
-    "a stolen key, of a head that never came": (Reign("k", 0, 9, before=40), 5, None, False),
+    "a key without an end, of a head that came before": (Reign("k", 0, 9, before=40), 5, 39, True),
+    "a key without an end, of a head that came later": (Reign("k", 0, 9, before=40), 5, 40, False),
+    "a key without an end, of a head that never came": (
+        Reign("k", 0, 9, before=40),
+        5,
+        None,
+        False,
+    ),
+    "a key that its log does not name yet": (Reign("k", None), 9, 3, False),
 }
 
 

@@ -8,8 +8,9 @@ from typing import TypeAlias
 from schemas.audit.notes import claimed_head, cosigners, verified_head, witness_name
 from schemas.audit.verification.container import Container
 from schemas.audit.verification.findings import Findings
+from schemas.audit.verification.key_changes import EVENTS
 from schemas.audit.verification.parties import Parties
-from schemas.audit.verification.reigns import EVENTS, Reign, Reigns
+from schemas.audit.verification.reigns import Reign, Reigns
 from schemas.errors import JournalDamaged
 
 HEADS = "heads"
@@ -23,19 +24,19 @@ def signed_heads(
     heads: dict[str, dict[int, set[bytes]]] = {
         origin: defaultdict(set) for origin in (*folders, "")
     }
-    own = next(iter(folders))
+    received, largest = _received(container, folders, reigns), dict[str, int]()
     for place, index, note in _notes(container, folders):
         claimed = claimed_head(note)
         origin = "" if claimed is None else claimed.origin
         reign = _reign(note, origin, reigns) if origin in folders else None
-        received = index if place == own else None
         if claimed is None or reign is None:
             findings.fault(
                 place, index, "a head that its log did not sign", "It was changed, or invented."
             )
-        elif reign.holds(claimed.size, received):
+        elif reign.holds(claimed.size, received.get(note)):
             heads[origin][claimed.size].add(claimed.root)
-        elif reign.before is not None:
+            largest[reign.key] = max(largest.get(reign.key, 0), claimed.size)
+        elif reign.is_stolen:
             findings.remark(place, index, _STOLEN, "Whoever had the key may have signed it.")
         else:
             findings.fault(
@@ -44,12 +45,38 @@ def signed_heads(
                 f"a head over {claimed.size} events, signed by a key that did not count for it",
                 "Its owner had replaced the key before, or not yet.",
             )
+    _hold_handed_over(next(iter(folders)), reigns, largest, findings)
     for origin in folders:
         if not heads[origin]:
             findings.fault(
                 origin, 0, "no signed head is here", "Nothing says that its owner stands by it."
             )
     return heads
+
+
+def _received(container: Container, folders: Mapping[str, str], reigns: Reigns) -> dict[str, int]:
+    """Return the first event of the aggregator's log that names each head, where that decides."""
+    if not any(one.before is not None for found in reigns.logs.values() for one in found):
+        return {}
+    own, found = next(iter(folders)), dict[str, int]()
+    for place, index, note in _notes(container, folders):
+        if place == own and index is not None:
+            found.setdefault(note, index)
+    return found
+
+
+def _hold_handed_over(
+    own: str, reigns: Reigns, largest: Mapping[str, int], findings: Findings
+) -> None:
+    """Hold that each former key of the aggregator signed a head over its own replacement."""
+    for one in reigns.logs[own][:-1]:
+        if one.most is not None and largest.get(one.key, 0) < one.most:
+            findings.fault(
+                own,
+                one.most - 1,
+                "the aggregator's key was replaced, and no head that it signed covers that",
+                "Whoever has the new key may have taken the log over.",
+            )
 
 
 _STOLEN = "a head of a key that was stolen or revoked, which had not come here before that"

@@ -27,6 +27,7 @@ from schemas.audit.verification.container import Container, NotABundle
 from schemas.audit.verification.double_entry import Entries, joined
 from schemas.audit.verification.findings import Findings
 from schemas.audit.verification.heads import hold_quorum, signed_heads
+from schemas.audit.verification.key_changes import EVENTS, changes, followed
 from schemas.audit.verification.log import Event, Read, hold_heads, pieces, read
 from schemas.audit.verification.parties import (
     Parties,
@@ -37,7 +38,7 @@ from schemas.audit.verification.parties import (
     of_roster,
     payload_of,
 )
-from schemas.audit.verification.reigns import EVENTS, Reigns, reigns_of, revoked_keys
+from schemas.audit.verification.reigns import Reigns, reigns_of, revoked_keys
 
 LIST, ROSTER, PLAN = "bundle.json", "roster.json", "plan.json"
 LEAVES = "leaves"
@@ -77,10 +78,14 @@ def opened(path: Path, policy: str | None = None) -> tuple[Bundle, Findings]:
         _hold_files(container, listed["files"], findings)
         quorum = _quorum(container)
         own = of_roster(roster, needed=quorum)
-        parties = own if policy is None else of_policy(policy)
-        if policy is not None:
-            _hold_policy(own, parties, findings)
         folders = _folders(container, listed["federation"], roster)
+        origin = next(iter(folders))
+        told = list(changes(container, folders[origin], "key-replaced"))
+        parties = (
+            own
+            if policy is None
+            else followed(of_policy(policy), own, told, origin=origin, findings=findings)
+        )
         reigns = reigns_of(container, folders, parties, findings)
     except (NotABundle, PolicyUnfit):
         container.close()
@@ -198,18 +203,6 @@ def _quorum(container: Container) -> int:
     except (ValueError, KeyError, TypeError, RecursionError):
         message = f"{PLAN} names no quorum"
         raise NotABundle(message) from None
-
-
-def _hold_policy(own: Parties, policy: Parties, findings: Findings) -> None:
-    """Hold the bundle's keys against those that the reviewer trusts."""
-    for name, key in {**own.logs, **own.witnesses}.items():
-        if {**policy.logs, **policy.witnesses}.get(name) != key:
-            findings.fault(
-                name,
-                None,
-                "its key is not the one of the policy",
-                "It is another party, or its key was changed since the policy was written.",
-            )
 
 
 def _taken(

@@ -1,15 +1,17 @@
 """Which key counts for which part of a log: keys are replaced, and those that were stolen end.
 
 1. A replaced key signs heads up to the event in its own log that says so; the new one goes on.
+   Where a site's log does not say so, yet, its new key signs nothing, and of the former one those
+   heads count that the aggregator's log had received before it said so.
 2. Of a key that was compromised or revoked, those heads count that the aggregator's log had
    received before it said so, and no other, whatever they say.
 3. A site cosigns the aggregator's log with its old witness key up to the event in that log, and
    with its new one from there on. A compromised one's cosignature counts where the site's own log
    had noted it before.
-4. Each key follows from the one before, and the last is the one that is trusted now.
+4. Each key follows from the one before, which signed for it: a site's key the request to be
+   replaced, the aggregator's a head over the event. The last is the one that is trusted now.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -17,12 +19,17 @@ from typing import Any, TypeAlias
 from schemas.audit.notes import claimed_head, site_origin, witness_name
 from schemas.audit.verification.container import Container
 from schemas.audit.verification.findings import Findings
+from schemas.audit.verification.key_changes import (
+    AGGREGATOR,
+    Change,
+    changes,
+    hold_asked,
+    hold_chain,
+    is_of,
+    replaced_of,
+)
 from schemas.audit.verification.parties import Parties
-from schemas.wire.signatures import is_sound
 
-EVENTS = "events.jsonl"
-AGGREGATOR = "aggregator"
-Facts: TypeAlias = dict[str, Any]
 Head: TypeAlias = tuple[int, bytes]
 
 
@@ -31,15 +38,19 @@ class Reign:
     """A log's key, and the heads that it may sign."""
 
     key: str
-    least: int = 0
-    """Size of the smallest head."""
+    least: int | None = 0
+    """Size of the smallest head; None: its log does not name this key yet, so it signs none."""
     most: int | None = None
     """Size of the largest head; None: there is no end yet."""
     before: int | None = None
-    """A stolen key: only heads that the aggregator's log received before this event."""
+    """Only heads that the aggregator's log received before this event."""
+    is_stolen: bool = False
+    """What does not count may be a thief's, and then refutes nothing."""
 
     def holds(self, size: int, received: int | None) -> bool:
         """Say whether a head of this size counts, received at an index of the aggregator's log."""
+        if self.least is None:
+            return False
         if self.before is not None:
             return received is not None and received < self.before
         return self.least <= size and (self.most is None or size <= self.most)
@@ -84,41 +95,30 @@ class Reigns:
             }
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """An event that ends a key."""
-
-    index: int
-    facts: Facts
-
-    @property
-    def is_stolen(self) -> bool:
-        return self.facts["kind"] == "revoked" or self.facts.get("reason") == "compromised"
-
-
 def reigns_of(
     container: Container, folders: Mapping[str, str], parties: Parties, findings: Findings
 ) -> Reigns:
     """Read which keys counted when; whatever does not follow is a fault."""
     own = next(one for one, folder in folders.items() if folder.endswith(f"/{AGGREGATOR}/"))
-    told = list(_changes(container, folders[own], "key-replaced", "revoked"))
+    told = list(changes(container, folders[own], "key-replaced", "revoked"))
+    hold_asked(container, own, told, findings)
     logs = {own: _own_reigns(parties.logs[own], told)}
-    _hold_chain(own, parties.logs[own], _replaced(told, AGGREGATOR), findings)
+    hold_chain(own, parties.logs[own], replaced_of(told, AGGREGATOR), findings)
     witnesses = dict[str, tuple[Cosigner, ...]]()
     for origin, folder in folders.items():
         site = origin.removeprefix("site/")
         if origin == own:
             continue
-        mine = list(_changes(container, folder, "key-replaced", "head-cosigned"))
-        replaced = _replaced(told, site)
-        revoked = [one for one in told if _is_of(one, site, "revoked")]
+        mine = list(changes(container, folder, "key-replaced", "head-cosigned"))
+        replaced = replaced_of(told, site)
+        revoked = [one for one in told if is_of(one, site, "revoked")]
         key = parties.logs.get(origin) or next((one.facts["key"] for one in revoked[-1:]), None)
         if key is None:
             continue  # a policy without this log: each of its heads will be told
         logs[origin] = _site_reigns(key, replaced, revoked, mine=mine)
         _hold_known(origin, mine, replaced, findings)
         if origin in parties.logs:
-            _hold_chain(own, key, replaced, findings)
+            hold_chain(own, key, replaced, findings)
         name = witness_name(site)
         if name in parties.witnesses:
             witnesses[name] = _cosigners(parties.witnesses[name], replaced, mine)
@@ -132,28 +132,30 @@ def revoked_keys(roster: Mapping[str, Any]) -> dict[str, str]:
     return {one: key for one, key in gone.items() if one.removeprefix("site/") not in members}
 
 
-def _own_reigns(key: str, told: list[_Change]) -> tuple[Reign, ...]:
+def _own_reigns(key: str, told: list[Change]) -> tuple[Reign, ...]:
     found, least = list[Reign](), 0
-    for one in _replaced(told, AGGREGATOR):
+    for one in replaced_of(told, AGGREGATOR):
         found.append(Reign(str(one.facts["old"]), least, one.index + 1))
         least = one.index + 1
     return (*found, Reign(key, least))
 
 
 def _site_reigns(
-    key: str, replaced: list[_Change], revoked: list[_Change], *, mine: list[_Change]
+    key: str, replaced: list[Change], revoked: list[Change], *, mine: list[Change]
 ) -> tuple[Reign, ...]:
-    found, least = list[Reign](), 0
+    found: list[Reign] = []
+    least: int | None = 0
     for one in replaced:
         at = _noted_at(mine, one)
-        most, before = None if at is None else at + 1, one.index if one.is_stolen else None
-        found.append(Reign(str(one.facts["old"]), least, most, before))
-        least = least if most is None else most
+        most = None if at is None else at + 1
+        before = one.index if one.is_stolen or at is None else None
+        found.append(Reign(str(one.facts["old"]), least, most, before, one.is_stolen))
+        least = most
     ends = [one.index for one in revoked if one.facts["key"] == key]
-    return (*found, Reign(key, least, before=ends[-1] if ends else None))
+    return (*found, Reign(key, least, None, ends[-1] if ends else None, bool(ends)))
 
 
-def _cosigners(key: str, replaced: list[_Change], mine: list[_Change]) -> tuple[Cosigner, ...]:
+def _cosigners(key: str, replaced: list[Change], mine: list[Change]) -> tuple[Cosigner, ...]:
     found, least = list[Cosigner](), 0
     for one in replaced:
         old, at = str(one.facts["old_witness"]), _noted_at(mine, one)
@@ -163,7 +165,7 @@ def _cosigners(key: str, replaced: list[_Change], mine: list[_Change]) -> tuple[
     return (*found, Cosigner(key, least))
 
 
-def _cosigned(mine: list[_Change], until: int | None) -> frozenset[Head]:
+def _cosigned(mine: list[Change], until: int | None) -> frozenset[Head]:
     notes = (
         claimed_head(str(one.facts["head"]))
         for one in mine
@@ -172,7 +174,7 @@ def _cosigned(mine: list[_Change], until: int | None) -> frozenset[Head]:
     return frozenset((head.size, head.root) for head in notes if head is not None)
 
 
-def _noted_at(mine: list[_Change], change: _Change) -> int | None:
+def _noted_at(mine: list[Change], change: Change) -> int | None:
     """Return where a log says itself that its key was replaced; None: it does not, yet."""
     pair = (change.facts["old"], change.facts["new"])
     found = (one for one in mine if one.facts["kind"] == "key-replaced")
@@ -180,7 +182,7 @@ def _noted_at(mine: list[_Change], change: _Change) -> int | None:
 
 
 def _hold_known(
-    origin: str, mine: list[_Change], replaced: list[_Change], findings: Findings
+    origin: str, mine: list[Change], replaced: list[Change], findings: Findings
 ) -> None:
     known = {(one.facts["old"], one.facts["new"]) for one in replaced}
     for one in mine:
@@ -192,47 +194,3 @@ def _hold_known(
                 "its key was replaced, and the aggregator's log does not say so",
                 "Nobody approved the new key.",
             )
-
-
-def _hold_chain(own: str, key: str, replaced: list[_Change], findings: Findings) -> None:
-    """Hold that each key follows from the one before, and that the last one is the present one."""
-    keys = [*(str(one.facts["old"]) for one in replaced), key]
-    for one, following in zip(replaced, keys[1:], strict=True):
-        new = str(one.facts["new"])
-        if new != following or not is_sound(new) or not is_sound(str(one.facts["old"])):
-            findings.fault(
-                own,
-                one.index,
-                f"the new key of {one.facts['party']} is not the one that counts after it",
-                "A key was put between two others, or taken out.",
-            )
-
-
-def _replaced(told: list[_Change], party: str) -> list[_Change]:
-    return [one for one in told if _is_of(one, party, "key-replaced")]
-
-
-def _is_of(one: _Change, party: str, kind: str) -> bool:
-    return bool(one.facts["kind"] == kind and one.facts["party"] == party)
-
-
-def _changes(container: Container, folder: str, *kinds: str) -> Iterator[_Change]:
-    """Yield a log's events of some kinds; what is none of them is told when the log is read."""
-    tags = [f'"kind":"{kind}"'.encode() for kind in kinds]
-    for index, line in enumerate(container.lines(folder + EVENTS)):
-        if any(tag in line for tag in tags):
-            try:
-                facts = json.loads(line)["facts"]
-                if facts["kind"] in kinds and _is_whole(facts):
-                    yield _Change(index, facts)
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue
-
-
-def _is_whole(facts: Facts) -> bool:
-    needed = {
-        "key-replaced": ("party", "old", "new", "old_witness", "new_witness"),
-        "revoked": ("party", "key"),
-        "head-cosigned": ("head",),
-    }
-    return all(name in facts for name in needed[facts["kind"]])
