@@ -10,8 +10,8 @@ from pathlib import Path
 
 from aggregator.audit.bundle import BundleList, bundled
 from aggregator.config import AggregatorHome
-from deployment.verification.meaning import Derived, derived
-from deployment.verification.story import story_of
+from aggregator.verification.meaning import Derived, derived
+from aggregator.verification.story import story_of
 from schemas.audit.merkle import grown, leaf_hash
 from schemas.audit.notes import TreeHead, signed_head
 from schemas.audit.verification.container import Container, packed

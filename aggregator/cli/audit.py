@@ -7,8 +7,8 @@ import typer
 
 from aggregator import door
 from aggregator.audit.publication import publish
-from aggregator.audit.signing import signed_off
-from aggregator.cli.options import Home, Json
+from aggregator.audit.signing import Review, signed_off
+from aggregator.cli.options import Home, Json, read_file
 from aggregator.config import AggregatorHome, load_config
 from aggregator.federation import opened
 from aggregator.runs import run_names
@@ -46,7 +46,8 @@ def report(
 
 
 @app.command("sign-off")
-def sign_off(
+def sign_off(  # noqa: PLR0913 - the options of a command
+    *,
     run: Annotated[str, typer.Argument(metavar="RUN", help="The run that was reviewed.")],
     home: Home,
     bundle: Annotated[
@@ -57,17 +58,23 @@ def sign_off(
         Literal["reviewed", "approved", "rejected"],
         typer.Option("--meaning", help="What the signature means."),
     ],
+    policy: Annotated[
+        Path | None,
+        typer.Option("--policy", metavar="FILE", help="Keys and quorum that you trust."),
+    ] = None,
 ) -> None:
     """Record in the journal that a person has reviewed a run, and what that means.
 
-    The bundle must be of this run, and is named by its digest. One whose integrity does not verify
-    can only be rejected.
+    The bundle must be of this run, and is named by its digest. It is verified whole, as by
+    `consilium verify`; one with faults can only be rejected.
 
     Example: aggregator audit sign-off RUN --home agg --bundle b.zip --name "R. Reviewer"
     --meaning approved
     """
     with opened(home, command="audit-sign-off") as federation:
-        signed = signed_off(federation, run, bundle, name=name, meaning=meaning)
+        text = None if policy is None else read_file(policy, "policy").decode(errors="replace")
+        review = Review(run, bundle, name, meaning, text)
+        signed = signed_off(federation, review)
         federation.journal.append(signed)
     typer.echo(f"{name}: {meaning}, {run}, bundle {signed.bundle}")
 

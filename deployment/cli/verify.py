@@ -7,13 +7,10 @@ import typer
 
 from aggregator.audit.bundle import bundled
 from aggregator.config import AggregatorHome, load_config
-from deployment.verification.meaning import Derived, derived
-from deployment.verification.story import story_of
+from aggregator.verification.whole import Verified, verified
 from schemas.audit.notes import aggregator_origin
 from schemas.audit.proof import proof_of
 from schemas.audit.verification.container import NotABundle
-from schemas.audit.verification.findings import Findings
-from schemas.audit.verification.integrity import Bundle, opened, verify
 from schemas.audit.verification.parties import PolicyUnfit, fingerprint
 from schemas.command_line import say_json
 from schemas.errors import InputRefused
@@ -68,17 +65,15 @@ def check(
     """
     try:
         text = None if policy is None else policy.read_text(encoding="utf-8")
-        found, findings = opened(bundle, text)
-        result = _verified(found, findings)
+        found = verified(bundle, text)
     except (NotABundle, PolicyUnfit, OSError, UnicodeDecodeError) as error:
         message = f"bundle refused: {error}"
         raise InputRefused(message, next_step="ask for the bundle again") from None
-    found.container.close()
     if json:
-        say_json(_told(found, findings, result))
+        say_json(_told(found))
     else:
-        _say(found, findings, result)
-    if findings.faults:
+        _say(found)
+    if found.findings.faults:
         raise typer.Exit(1)
 
 
@@ -101,20 +96,8 @@ def prove(
     typer.echo(f"{out}: event {index} under the head of {proof.head.size} events of {origin}")
 
 
-def _verified(bundle: Bundle, findings: Findings) -> Derived:
-    story = story_of(bundle, findings)
-    if story is None:
-        verify(bundle, findings)
-        return Derived()
-    verify(
-        bundle,
-        findings,
-        lambda origin, index, event: story.take(origin, index, event, findings),
-    )
-    return derived(story, findings)
-
-
-def _told(bundle: Bundle, findings: Findings, result: Derived) -> dict[str, object]:
+def _told(found: Verified) -> dict[str, object]:
+    bundle, findings, result = found.bundle, found.findings, found.derived
     return findings.told() | {
         "verdict": "refuted" if findings.faults else "verified",
         "run": bundle.run,
@@ -130,7 +113,8 @@ def _told(bundle: Bundle, findings: Findings, result: Derived) -> dict[str, obje
     }
 
 
-def _say(bundle: Bundle, findings: Findings, result: Derived) -> None:
+def _say(found: Verified) -> None:
+    bundle, findings, result = found.bundle, found.findings, found.derived
     typer.echo(f"Run {bundle.run} of {bundle.federation}.")
     typer.echo(f"Root key {fingerprint(bundle.root)}: compare it with the one you were given.")
     for site, parts in result.epsilon.items():

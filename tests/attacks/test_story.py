@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from deployment.verification.meaning import derived
-from deployment.verification.story import Story, story_of
+from aggregator.verification.meaning import derived
+from aggregator.verification.story import Story, story_of
 from schemas.audit.events import (
     AuditEvent,
     ModelDelivered,

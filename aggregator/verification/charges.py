@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from deployment.verification.story import Story
+from aggregator.verification.story import Story
 from schemas import accounting
 from schemas.audit.events import Facts, ReplyReceived, ReplySent, RequestSent, Reserved, Settled
 from schemas.audit.verification.findings import Findings

@@ -11,7 +11,7 @@
 
 from collections.abc import Iterator
 
-from deployment.verification.story import Story
+from aggregator.verification.story import Story
 from schemas.audit.events import (
     CheckpointStored,
     ExchangeAnswered,

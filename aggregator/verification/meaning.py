@@ -9,12 +9,12 @@
 from dataclasses import dataclass, field
 
 from aggregator.rounds import EDGES
-from deployment.verification.charges import epsilon_again
-from deployment.verification.conformance import hold_conformance
-from deployment.verification.lineage import hold_models
-from deployment.verification.story import Story
-from deployment.verification.sums import hold_sums
-from deployment.verification.verdicts import hold_verdicts
+from aggregator.verification.charges import epsilon_again
+from aggregator.verification.conformance import hold_conformance
+from aggregator.verification.lineage import hold_models
+from aggregator.verification.story import Story
+from aggregator.verification.sums import hold_sums
+from aggregator.verification.verdicts import hold_verdicts
 from schemas.audit.events import (
     CheckpointStored,
     PlanApproved,

@@ -16,7 +16,7 @@ from typing import Any
 from aggregator.gates.bounds import for_release
 from aggregator.gates.evidence import metrics_of, verdict_on
 from aggregator.run_state import SiteHistogram
-from deployment.verification.story import Story
+from aggregator.verification.story import Story
 from schemas.audit.events import (
     CheckpointStored,
     ExchangeAsked,

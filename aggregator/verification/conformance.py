@@ -7,7 +7,7 @@
 
 from collections.abc import Iterator
 
-from deployment.verification.story import Story
+from aggregator.verification.story import Story
 from schemas.audit.events import (
     CheckpointStored,
     ConformanceReceived,

@@ -9,7 +9,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from deployment.verification.story import Story
+from aggregator.verification.story import Story
 from schemas.aggregation import Krum
 from schemas.audit.events import (
     CheckpointStored,

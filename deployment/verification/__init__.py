@@ -1,1 +1,0 @@
-"""Verifying what a bundle's events mean, once its integrity is held."""
