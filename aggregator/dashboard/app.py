@@ -1,7 +1,8 @@
 """The dashboard's web application: two pages, the written reports, and word of what is new.
 
 * It answers GET and HEAD alone, to whoever shows the token; there is no cookie and no session.
-* Each answer forbids every script, style, frame and request that is not this dashboard's own.
+* Each answer, an error too, forbids every script, style, frame and request that is not this
+  dashboard's own. An error names no file; the log of this command says where it was.
 * Word of what is new comes as server-sent events; a stream ends by itself, and is called again.
 """
 
@@ -9,19 +10,22 @@ import asyncio
 import base64
 import binascii
 import hmac
+import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeAlias
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
 from starlette.responses import Response
 
 from aggregator.dashboard.live import Live
 from aggregator.dashboard.pages import federation_page, run_page
 from schemas.errors import FederationError
 from schemas.pages.environment import environment
+
+_log = logging.getLogger(__name__)
 
 _STATIC = Path(__file__).parent / "static"
 _METHODS = ["GET", "HEAD"]
@@ -46,6 +50,10 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_UNREADABLE = (
+    "A file that this page needs is missing or cannot be read.\n"
+    "next: hold the home: aggregator audit verify --home DIR; if it fails, restore a backup"
+)
 _Next: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
@@ -67,7 +75,17 @@ def application(live: Live, *, token: str) -> FastAPI:
 
     @app.exception_handler(FederationError)
     async def refused(_: Request, error: FederationError) -> PlainTextResponse:
-        return PlainTextResponse(f"{error.message}\nnext: {error.next_step}\n", status_code=500)
+        return _said(f"{error.message}\nnext: {error.next_step}", status=500)
+
+    @app.exception_handler(OSError)
+    @app.exception_handler(UnicodeDecodeError)
+    async def unreadable(_: Request, error: Exception) -> PlainTextResponse:
+        _log.warning("a file of this home cannot be read (%s)", type(error).__name__)
+        return _said(_UNREADABLE, status=503)
+
+    @app.exception_handler(Exception)
+    async def failed(_: Request, __: Exception) -> PlainTextResponse:
+        return _said("This page cannot be made.\nnext: read this command's log", status=500)
 
     app.include_router(_pages(live, reading))
     app.include_router(_parts(live))
@@ -98,7 +116,7 @@ def _pages(live: Live, reading: threading.Lock) -> APIRouter:
         if path is None:
             return _missing()
         headers = {"Content-Security-Policy": _REPORT_POLICY}
-        return FileResponse(path, media_type="text/html", headers=headers)
+        return HTMLResponse(path.read_bytes(), headers=headers)
 
     return router
 
@@ -114,8 +132,8 @@ def _parts(live: Live) -> APIRouter:
         return PlainTextResponse("\n".join(sheets), media_type="text/css")
 
     @router.api_route("/live.js", methods=_METHODS)
-    def script() -> FileResponse:
-        return FileResponse(_STATIC / "live.js", media_type="text/javascript")
+    def script() -> PlainTextResponse:
+        return PlainTextResponse((_STATIC / "live.js").read_bytes(), media_type="text/javascript")
 
     @router.get("/news")
     async def news() -> StreamingResponse:
@@ -154,4 +172,9 @@ def _is_known(authorization: str, token: str) -> bool:
 
 
 def _missing() -> PlainTextResponse:
-    return PlainTextResponse("There is nothing of this name.\n", status_code=404)
+    return _said("There is nothing of this name.", status=404)
+
+
+def _said(text: str, *, status: int) -> PlainTextResponse:
+    """Return an error with all headers; one that nobody foresaw passes no middleware."""
+    return PlainTextResponse(f"{text}\n", status_code=status, headers=_HEADERS)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from httpx import Client
+from httpx import Client, Response
 
 from tests.aggregator.audit import runs
 from tests.aggregator.dashboard import homes
@@ -69,16 +69,19 @@ def test_the_token_opens_every_page_as_bearer_or_password(
 @pytest.mark.parametrize("path", PATHS)
 def test_every_answer_forbids_what_is_not_the_dashboards_own(client: Client, path: str) -> None:
     for headers in (BEARER, {}):
-        answer = client.get(path, headers=headers)
-        rules = answer.headers["content-security-policy"].split("; ")
-        policy = {name: rest for name, _, rest in (rule.partition(" ") for rule in rules)}
-        assert policy["default-src"] == "'none'"
-        assert policy["frame-ancestors"] == policy["form-action"] == policy["base-uri"] == "'none'"
-        assert policy.get("script-src", "'self'") == "'self'"
-        assert "unsafe" not in policy.get("script-src", "")
-        assert answer.headers["cache-control"] == "no-store"
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert_forbids(client.get(path, headers=headers))
+
+
+def assert_forbids(answer: Response) -> None:
+    rules = answer.headers["content-security-policy"].split("; ")
+    policy = {name: rest for name, _, rest in (rule.partition(" ") for rule in rules)}
+    assert policy["default-src"] == "'none'"
+    assert policy["frame-ancestors"] == policy["form-action"] == policy["base-uri"] == "'none'"
+    assert policy.get("script-src", "'self'") == "'self'"
+    assert "unsafe" not in policy.get("script-src", "")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
 
 
 def test_a_written_report_runs_no_script_at_all(client: Client) -> None:
@@ -140,3 +143,39 @@ def test_a_home_that_does_not_verify_is_refused_with_the_next_step(tmp_path: Pat
     assert answer.status_code == 500
     assert "next:" in answer.text
     assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize("harm", ["missing", "torn", "a folder"])
+def test_an_error_has_every_header_and_names_no_file(tmp_path: Path, harm: str) -> None:
+    """Whatever file of the home is harmed, each route answers, and says what to do next."""
+    log = runs.private_run()
+    home = homes.made(tmp_path / "home", log)
+    homes.reported(home, log)
+    files = [one for one in home.root.rglob("*") if one.is_file() and one.name != "nodes"]
+    seen = set[int]()
+    with homes.served(home) as address, Client(base_url=address, timeout=60) as client:
+        for file in files:
+            content = file.read_bytes()
+            harmed(file, harm)
+            for path in PATHS:
+                answer = client.get(path, headers=BEARER)
+                assert_forbids(answer)
+                seen.add(answer.status_code)
+                if answer.status_code in {500, 503}:
+                    assert "next: " in answer.text, (file.name, path, answer.text)
+                    assert str(tmp_path) not in answer.text
+                    assert "Traceback" not in answer.text
+            if file.is_dir():
+                file.rmdir()
+            file.write_bytes(content)
+        assert [client.get(path, headers=BEARER).status_code for path in PATHS] == [200] * 5
+    assert 503 in seen or harm == "torn"
+
+
+def harmed(file: Path, harm: str) -> None:
+    if harm == "torn":
+        file.write_bytes(file.read_bytes()[:-7] + b"\xff")
+        return
+    file.unlink()
+    if harm == "a folder":
+        file.mkdir()
