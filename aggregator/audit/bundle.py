@@ -114,11 +114,11 @@ def _log(files: dict[str, bytes], folder: Path, name: str) -> list[bytes]:
 def _shown(home: AggregatorHome, size: int) -> Iterator[tuple[str, bytes]]:
     """Yield the heads that were shown, and those over changes of the roster."""
     witnesses = Witnesses(home.witnesses)
-    for kind, notes in (("", witnesses.notes()), ("-roster", witnesses.changes())):
+    for kind, notes in (("", witnesses.notes()), ("roster-", witnesses.changes())):
         for note in notes:
             head = claimed_head(note)
             if head is not None and head.size <= size:
-                yield f"logs/aggregator/heads/{head.size:012d}{kind}", note.encode()
+                yield f"logs/aggregator/heads/{kind}{head.size:012d}", note.encode()
 
 
 def _manifests(home: AggregatorHome, run: Name, lines: list[bytes]) -> Iterator[tuple[str, bytes]]:

@@ -4,7 +4,17 @@ import sys
 
 import typer
 
-from deployment.cli import contract, demo, export, init_weights, rehearse, run, simulate, verify
+from deployment.cli import (
+    contract,
+    demo,
+    export,
+    init_weights,
+    prove,
+    rehearse,
+    run,
+    simulate,
+    verify,
+)
 from schemas.command_line import run as run_command
 
 app = typer.Typer(
@@ -23,7 +33,7 @@ app.command("export")(export.export)
 app.command("simulate")(simulate.simulate)
 app.command("bundle")(verify.bundle)
 app.command("verify")(verify.check)
-app.command("prove")(verify.prove)
+app.command("prove")(prove.prove)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`consilium bundle`, `consilium verify` and `consilium prove`: evidence that travels."""
+"""`consilium bundle` and `consilium verify`: evidence that travels."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,15 +8,15 @@ import typer
 from aggregator.audit.bundle import bundled
 from aggregator.config import AggregatorHome, load_config
 from aggregator.verification.whole import Verified, verified
-from schemas.audit.notes import aggregator_origin
-from schemas.audit.proof import proof_of
+from deployment.cli.prove import hold_proof, is_proof
+from schemas.audit.notes import aggregator_origin, vkey
 from schemas.audit.verification.container import NotABundle
+from schemas.audit.verification.integrity import Bundle
 from schemas.audit.verification.parties import PolicyUnfit, fingerprint
 from schemas.command_line import say_json
 from schemas.errors import InputRefused
 from schemas.files import write_durably
 from schemas.names import digest_of
-from schemas.wire.keys import SigningKey
 
 AggregatorsHome = Annotated[
     Path, typer.Option("--home", metavar="DIR", help="The aggregator's home.")
@@ -49,23 +49,32 @@ def bundle(
 
 
 def check(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The file to verify.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A bundle, or an event's proof.")],
     policy: Annotated[
         Path | None,
         typer.Option("--policy", metavar="FILE", help="Keys and quorum that you trust."),
     ] = None,
+    key: Annotated[
+        str, typer.Option("--key", metavar="KEY", help="A proof's log and key, if no policy is.")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Verify a bundle offline: integrity, lineage, every site's epsilon and every verdict.
 
-    Exit status 0: verified; 1: faults were found; 2: the file is no bundle.
+    Or the proof of one event: that it stands in its log, under a head that the log's key signed.
+
+    Exit status 0: verified; 1: faults were found; 2: the file is neither.
 
     Example: consilium verify bundle.zip
     Example: consilium verify bundle.zip --policy federation.policy --json
+    Example: consilium verify event-17.proof --policy federation.policy
     """
     try:
         text = None if policy is None else policy.read_text(encoding="utf-8")
-        found = verified(bundle, text)
+        if is_proof(file):
+            hold_proof(file, policy=text, key=key, json=json)
+            return
+        found = verified(file, text)
     except (NotABundle, PolicyUnfit, OSError, UnicodeDecodeError) as error:
         message = f"bundle refused: {error}"
         raise InputRefused(message, next_step="ask for the bundle again") from None
@@ -77,25 +86,6 @@ def check(
         raise typer.Exit(1)
 
 
-def prove(
-    index: Annotated[int, typer.Argument(metavar="INDEX", help="The event's index, from 0.")],
-    home: AggregatorsHome,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A new file.")],
-) -> None:
-    """Prove that one event stands in the aggregator's log, without showing any other.
-
-    The file holds the event, its path to the signed head, and the head.
-
-    Example: consilium prove 17 --home agg --out event-17.proof
-    """
-    paths = AggregatorHome(home)
-    origin = aggregator_origin(load_config(paths).federation)
-    key = SigningKey.load(paths.service_key).public
-    proof = proof_of(paths.journal, index, origin=origin, key=key)
-    write_durably(out, proof.text().encode())
-    typer.echo(f"{out}: event {index} under the head of {proof.head.size} events of {origin}")
-
-
 def _told(found: Verified) -> dict[str, object]:
     bundle, findings, result = found.bundle, found.findings, found.derived
     return findings.told() | {
@@ -103,6 +93,7 @@ def _told(found: Verified) -> dict[str, object]:
         "run": bundle.run,
         "federation": bundle.federation,
         "root": fingerprint(bundle.root),
+        "log": _log(bundle),
         "accepted": result.accepted,
         "lineage": list(result.rounds),
         "verdicts": {str(number): said for number, said in result.verdicts.items()},
@@ -113,10 +104,17 @@ def _told(found: Verified) -> dict[str, object]:
     }
 
 
+def _log(bundle: Bundle) -> str:
+    """Name the aggregator's log with its key, as a policy does."""
+    origin = aggregator_origin(bundle.federation)
+    return vkey(origin, bundle.reigns.signers(origin)[-1])
+
+
 def _say(found: Verified) -> None:
     bundle, findings, result = found.bundle, found.findings, found.derived
     typer.echo(f"Run {bundle.run} of {bundle.federation}.")
     typer.echo(f"Root key {fingerprint(bundle.root)}: compare it with the one you were given.")
+    typer.echo(f"The aggregator's log and key: {_log(bundle)}")
     for site, parts in result.epsilon.items():
         for part, one in parts.items():
             typer.echo(f"{site}, {part}: epsilon {one.rdp:.3f} at delta {one.delta:g}")

@@ -1,6 +1,7 @@
 """A proof that one event stands in a log (c2sp.org/tlog-proof), with the event itself before it."""
 
 import base64
+import json
 import os
 from dataclasses import dataclass
 from itertools import islice
@@ -11,7 +12,8 @@ from schemas.audit.nodes import END_BYTES, HASH_BYTES, place_of
 from schemas.audit.notes import TreeHead, verified_head
 from schemas.errors import InputRefused, JournalDamaged
 
-_FORM = "c2sp.org/tlog-proof@v1"
+FORM = "c2sp.org/tlog-proof@v1"
+"""A proof's first line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Proof:
         """Write the proof; its extra line is the event."""
         hashes = "".join(f"{base64.b64encode(one).decode()}\n" for one in self.path)
         extra = base64.b64encode(self.event).decode()
-        return f"{_FORM}\nextra {extra}\nindex {self.index}\n{hashes}\n{self.note}"
+        return f"{FORM}\nextra {extra}\nindex {self.index}\n{hashes}\n{self.note}"
 
 
 def proof_of(folder: Path, index: int, *, origin: str, key: str) -> Proof:
@@ -55,8 +57,9 @@ def read_proof(text: str, *, origin: str, key: str) -> Proof:
     """Read a proof and hold it.
 
     Raises:
-        InputRefused: another form, or a path that does not lead to the head.
-        JournalDamaged: a head that this key did not sign.
+        InputRefused: another form.
+        JournalDamaged: a head that this key did not sign, a path that does not lead to it, or an
+            event that says that it stands elsewhere.
     """
     above, _, note = text.partition("\n\n")
     try:
@@ -66,12 +69,28 @@ def read_proof(text: str, *, origin: str, key: str) -> Proof:
         path = tuple(base64.b64decode(one, validate=True) for one in hashes)
     except ValueError:
         form, event, index, path = "", b"", 0, ()
-    head = verified_head(note, origin=origin, key=key)
-    leaf = leaf_hash(event)
-    if form != _FORM or not is_included(leaf, index, size=head.size, root=head.root, proof=path):
-        message = "proof refused: its path does not lead from the event to the head"
+    if form != FORM:
+        message = f"proof refused: the file is none of the form {FORM}"
         raise InputRefused(message, next_step="ask for the proof again")
+    head = verified_head(note, origin=origin, key=key)
+    if not is_included(leaf_hash(event), index, size=head.size, root=head.root, proof=path):
+        raise _refuted("its path does not lead from the event to the head")
+    if _place(event) != (origin, index):
+        raise _refuted("its event says that it stands at another place")
     return Proof(event, index, path, head, note)
+
+
+def _place(event: bytes) -> tuple[object, object]:
+    try:
+        told = json.loads(event)
+        return told["origin"], told["sequence"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None, None
+
+
+def _refuted(found: str) -> JournalDamaged:
+    message = f"proof refused: {found}"
+    return JournalDamaged(message, next_step="ask for the proof again, and say what was found")
 
 
 def _stored(folder: Path, index: int, size: int) -> tuple[bytes, list[bytes]]:

@@ -177,7 +177,7 @@ def test_an_aggregators_key_that_nothing_of_the_former_one_names_is_found(
     run, _, _ = changed
     lines = run.lines(OWN)
     at = next(n for n, one in enumerate(lines) if b'"party":"aggregator"' in one and EVENT in one)
-    files = {name: one for name, one in run.files.items() if f"{at + 1:012d}-roster" not in name}
+    files = {name: one for name, one in run.files.items() if f"roster-{at + 1:012d}" not in name}
     assert len(files) == len(run.files) - 1
     (fault,) = held(repacked(run.listed(files)), tmp_path).faults
     assert (fault.log, fault.index) == (OWN, at)

@@ -10,8 +10,10 @@ import aggregator.cli
 import deployment.cli
 from schemas.audit.events import SignedOff
 from schemas.audit.lines import read_facts
+from schemas.audit.notes import vkey
 from schemas.command_line import run
 from schemas.names import digest_of
+from schemas.wire.keys import SigningKey
 from tests.docs.pages import DOCS, commands
 from tests.study import made
 
@@ -44,7 +46,11 @@ def test_the_walk_leads_from_a_bundle_to_a_sign_off(
         name="R. Reviewer",
         meaning="approved",
     )
-    capsys.readouterr()
+    shown = capsys.readouterr().out
+    (check,) = (one for one in shown.splitlines() if "consilium verify event-5.proof" in one)
+    words = check.partition(": ")[2].split()[1:]
+    assert words[3] in shown.split("log and key: ")[1]
+    assert_only_its_own_log_proves_an_event(words, home, capsys)
     later = ["bundle", name, "--home", "federation", "--out", "later.zip", "--json"]
     assert run(deployment.cli.app, later) == 0
     assert json.loads(capsys.readouterr().out)["size_bytes"] > len(content)
@@ -60,3 +66,25 @@ def test_the_walk_leads_from_a_bundle_to_a_sign_off(
     assert run(aggregator.cli.app, [*sign, "rejected", "--bundle", "changed.zip"]) == 0
     Path("changed.zip").write_bytes(b"PK")
     assert run(deployment.cli.app, ["verify", "changed.zip"]) == 2
+
+
+def assert_only_its_own_log_proves_an_event(
+    check: list[str], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proof = Path("event-5.proof").read_text()
+    assert run(deployment.cli.app, [*check, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["verdict"], told["index"], told["event"]["sequence"]) == ("verified", 5, 5)
+    Path("log.policy").write_text(f"log {check[3]}\nquorum none\n")
+    assert run(deployment.cli.app, ["verify", check[1], "--policy", "log.policy"]) == 0
+    assert run(deployment.cli.app, ["verify", check[1]]) == 2
+    assert "no key of the log t/aggregator was given" in capsys.readouterr().err
+    assert run(deployment.cli.app, ["verify", check[1], "--key", "nonsense"]) == 2
+    again = ["prove", "6", "--home", str(home), "--out", check[1]]
+    assert run(deployment.cli.app, again) == 2
+    assert Path(check[1]).read_text() == proof
+    stranger = vkey("t/aggregator", SigningKey.generate().public)
+    assert run(deployment.cli.app, ["verify", check[1], "--key", stranger]) == 1
+    Path("other.proof").write_text(proof.replace("index 5", "index 4"))
+    assert run(deployment.cli.app, ["verify", "other.proof", *check[2:]]) == 1
+    assert "REFUTED" in capsys.readouterr().out

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.audit.proof import proof_of, read_proof
+from schemas.audit.merkle import grown
+from schemas.audit.notes import TreeHead, signed_head
+from schemas.audit.proof import Proof, proof_of, read_proof
 from schemas.errors import InputRefused, JournalDamaged
 from schemas.wire.keys import SigningKey
 from tests.schemas.audit.logs import KEY, ORIGIN, fact, journal, written
@@ -31,13 +33,23 @@ def test_another_event_path_index_or_key_is_refused(tmp_path: Path) -> None:
         replace(proof, index=5),
         replace(proof, path=proof.path[1:]),
     ):
-        with pytest.raises(InputRefused, match="its path does not lead"):
+        with pytest.raises(JournalDamaged, match="its path does not lead"):
             read_proof(other.text(), origin=ORIGIN, key=KEY.public)
+    with pytest.raises(InputRefused, match="none of the form"):
+        read_proof("another file", origin=ORIGIN, key=KEY.public)
+    moved = head_over([b"{}"])
+    one = Proof(b"{}", 0, (), moved, signed_head(moved, KEY))
+    with pytest.raises(JournalDamaged, match="stands at another place"):
+        read_proof(one.text(), origin=ORIGIN, key=KEY.public)
     with pytest.raises(JournalDamaged):
         read_proof(proof.text(), origin=ORIGIN, key=SigningKey.generate().public)
     for index in (-1, 9):
         with pytest.raises(InputRefused, match=f"event {index} is not under the head of 9 events"):
             proof_of(tmp_path, index, origin=ORIGIN, key=KEY.public)
+
+
+def head_over(lines: list[bytes]) -> TreeHead:
+    return TreeHead(ORIGIN, len(lines), grown(lines).root())
 
 
 def test_damaged_nodes_prove_nothing(tmp_path: Path) -> None:
