@@ -25,7 +25,7 @@ from deployment.shell import Shell
 from schemas.command_line import say_refusal
 from schemas.enrolment import fingerprint_of
 from schemas.errors import FederationError, InputRefused, PeerRefused
-from schemas.names import Address
+from schemas.names import Address, digest_of
 from schemas.plan import NoPrivacy
 
 _APPROVER = "Demo Steward (invented)"
@@ -123,8 +123,9 @@ def _enrol(demo: Demo, home: Path, shell: Shell) -> None:
     request, answer = (demo.place / f"{home.name}.{one}.json" for one in ("request", "admission"))
     command = (hospital_node.cli.app, "hospital-node", "enrol")
     shell.run(*command, "request", "--home", home, "--out", request)
-    approve = ("enrol", "approve", request, "--home", demo.aggregator, "--out", answer)
-    shell.run(aggregator.cli.app, "aggregator", *approve)
+    heard = digest_of(request.read_bytes())
+    approve = ("enrol", "approve", request, "--home", demo.aggregator, "--digest", heard)
+    shell.run(aggregator.cli.app, "aggregator", *approve, "--out", answer)
     shell.run(*command, "install", answer, "--home", home)
 
 

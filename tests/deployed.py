@@ -24,6 +24,7 @@ from schemas.audit.events import AuditEvent, Facts
 from schemas.command_line import run
 from schemas.enrolment import fingerprint_of
 from schemas.errors import HomeRefused, NothingAccepted
+from schemas.names import digest_of
 from schemas.wire.keys import SigningKey
 from tests import study
 from tests.study import PLAN, PRIVATE, SITES, Study, command, write_toml
@@ -194,5 +195,7 @@ def made(folder: Path, *, private: bool, **changes: Any) -> Deployed:
 def enrolled(here: Study, site: str) -> None:
     request, answer = here.folder / f"{site}.request", here.folder / f"{site}.admission"
     command("enrol", "request", "--home", here.nodes[site], "--out", request)
-    aggregate("enrol", "approve", request, "--home", here.aggregator, "--out", answer)
+    heard = digest_of(request.read_bytes())
+    words = ("enrol", "approve", request, "--digest", heard, "--home", here.aggregator)
+    aggregate(*words, "--out", answer)
     command("enrol", "install", answer, "--home", here.nodes[site])

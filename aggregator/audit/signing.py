@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from aggregator.federation import Federation
 from aggregator.verification.whole import verified
@@ -73,8 +73,5 @@ def _copied(bundle: Path) -> Iterator[tuple[Path, Digest]]:
         with bundle.open("rb") as source, copy.open("wb") as target:
             shutil.copyfileobj(source, target, _PIECE)
         with copy.open("rb") as file:
-            yield copy, _digest(file)
-
-
-def _digest(file: BinaryIO) -> Digest:
-    return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+            digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        yield copy, digest

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from aggregator.cli.options import Home, Json, read_file
+from aggregator.cli.options import Heard, Home, Json, read_request_file
 from aggregator.config import AggregatorHome
 from aggregator.federation import opened, stored_roster
 from aggregator.rotation import read_rotation, replaced, service_replaced
 from schemas.command_line import say_json
 from schemas.files import write_durably
-from schemas.names import digest_of, now
+from schemas.names import now
 
 app = typer.Typer(help="Who has joined the federation, and whose key counts no more.")
 
@@ -39,11 +39,13 @@ def show(home: Home, json: Json = False) -> None:
 
 
 @app.command("rotate")
-def rotate(
+def rotate(  # noqa: PLR0913 - the options of a command
+    *,
     request: Annotated[
         Path, typer.Argument(metavar="REQUEST", help="The hospital's file, from enrol rotate.")
     ],
     home: Home,
+    digest: Heard,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write the answer.")],
     compromised: Annotated[
         bool, typer.Option("--compromised", help="The old key was lost or stolen: revoke it.")
@@ -52,22 +54,23 @@ def rotate(
 ) -> None:
     """Put a site's new keys in the place of its old ones; both sign the request.
 
-    Before that, hear the request's digest from the hospital by another way and compare. What the
-    old keys signed before still counts, unless they were compromised.
+    Before that, hear the request's digest from the hospital by another way, such as by telephone:
+    whoever stole the old key can sign a request too. A file with another digest is refused. What
+    the old keys signed before still counts, unless they were compromised.
 
-    Example: aggregator roster rotate north.rotation.json --home /srv/federation --out
-    north.admission.json
+    Example: aggregator roster rotate north.rotation.json --home /srv/federation
+    --digest sha256:… --out north.admission.json
     """
-    content = read_file(request, "request")
+    content = read_request_file(request, digest)
     with opened(home, command="roster-rotate") as federation:
         rotation = read_rotation(federation.roster(), content)
         answer = replaced(federation, rotation, is_compromised=compromised)
     write_durably(out, answer.canonical())
     site = rotation.member.site
     if json:
-        say_json({"request": digest_of(content), "site": site})
+        say_json({"request": digest, "site": site})
         return
-    typer.echo(f"{site} goes on under new keys. The request's digest was {digest_of(content)}.")
+    typer.echo(f"{site} goes on under new keys.")
     typer.echo(f"The answer is {out.name}; the site's node is let in once it is installed.")
 
 

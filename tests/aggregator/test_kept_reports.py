@@ -42,7 +42,9 @@ def rotated(one: study.Study, site: str, *options: str) -> None:
     """Replace a site's keys, as persons on both sides do."""
     request, answer = one.folder / "rotation.json", one.folder / "admission.json"
     study.command("enrol", "rotate", "--home", one.nodes[site], "--out", request)
-    words = ("roster", "rotate", request, "--home", one.aggregator, "--out", answer, *options)
+    heard = ("--digest", digest_of(request.read_bytes()))
+    words = ("roster", "rotate", request, *heard, "--home", one.aggregator, "--out", answer)
+    words = (*words, *options)
     assert run(aggregator.cli.app, [str(word) for word in words]) == 0
     study.command("enrol", "install", answer, "--home", one.nodes[site])
 

@@ -17,6 +17,7 @@ from schemas.audit.lines import read_facts
 from schemas.command_line import run
 from schemas.enrolment import KeyRotation, Roster, fingerprint_of
 from schemas.errors import EnvelopeRefused
+from schemas.names import digest_of
 from schemas.wire.envelope import opened, signed
 from schemas.wire.keys import SigningKey
 from tests.desk import ONE_ROUND
@@ -49,7 +50,8 @@ class Pair:
 
     def approved(self, request: Path, *options: str, expect: int = 0) -> Path:
         out = self.folder / "answer.json"
-        words = ("roster", "rotate", request, "--home", self.home, "--out", out)
+        heard = ("--digest", digest_of(request.read_bytes()))
+        words = ("roster", "rotate", request, *heard, "--home", self.home, "--out", out)
         self.aggregate(*words, *options, expect=expect)
         return out
 
@@ -73,9 +75,29 @@ def pair(tmp_path: Path) -> Pair:
     command("init", "--home", one.node, "--site", "north", *named)
     request, answer = tmp_path / "request.json", tmp_path / "answer.json"
     command("enrol", "request", "--home", one.node, "--out", request)
-    one.aggregate("enrol", "approve", request, "--home", one.home, "--out", answer)
+    heard = ("--digest", digest_of(request.read_bytes()))
+    one.aggregate("enrol", "approve", request, *heard, "--home", one.home, "--out", answer)
     command("enrol", "install", answer, "--home", one.node)
     return one
+
+
+@pytest.mark.parametrize("compromised", [(), ("--compromised",)])
+def test_a_request_with_another_digest_than_was_heard_replaces_no_key(
+    pair: Pair, capsys: pytest.CaptureFixture[str], compromised: tuple[str, ...]
+) -> None:
+    """Whoever stole the key signs a request of their own; the hospital read out none like it."""
+    theirs, answer = pair.request(), pair.folder / "other.json"
+    before, heard = pair.roster(), digest_of(b"the hospital's own request")
+    words = ("roster", "rotate", theirs, "--home", pair.home, "--out", answer, *compromised)
+    pair.aggregate(*words, "--digest", heard, expect=2)
+    assert f"and {heard} was heard" in capsys.readouterr().err
+    pair.aggregate(*words, expect=2)
+    assert "--digest" in capsys.readouterr().err
+    request = pair.folder / "request.json"
+    again = ("enrol", "approve", request, "--home", pair.home, "--out", answer)
+    pair.aggregate(*again, "--digest", heard, expect=2)
+    assert not answer.exists()
+    assert pair.roster() == before
 
 
 def test_a_key_is_replaced_in_both_logs_and_the_old_ones_word_still_stands(pair: Pair) -> None:

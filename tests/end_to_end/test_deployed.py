@@ -20,6 +20,7 @@ from schemas.audit.events import (
 )
 from schemas.audit.lines import read_facts
 from schemas.errors import EnvelopeRefused
+from schemas.names import digest_of
 from tests.deployed import Deployed, aggregate, command_of_served, deployed
 from tests.study import SITES, command
 
@@ -55,7 +56,8 @@ def rotated(one: Deployed, site: str) -> None:
     home, folder = one.study.aggregator, one.study.folder
     request, answer = folder / "rotation.json", folder / "rotated.json"
     command_of_served("enrol", "rotate", "--home", one.study.nodes[site], "--out", request)
-    aggregate("roster", "rotate", request, "--home", home, "--out", answer)
+    heard = digest_of(request.read_bytes())
+    aggregate("roster", "rotate", request, "--digest", heard, "--home", home, "--out", answer)
     command_of_served("enrol", "install", answer, "--home", one.study.nodes[site])
 
 
@@ -88,8 +90,10 @@ def test_a_whole_life_over_tls(tmp_path: Path) -> None:
         parties = [fact.party for fact in facts if isinstance(fact, KeyReplaced)]
         assert parties == ["north", "aggregator"]
         again = tmp_path / "again.admission"
+        request = tmp_path / "west.request"
+        heard = digest_of(request.read_bytes())
         aggregate(
-            *("enrol", "approve", tmp_path / "west.request", "--home", home, "--out", again),
+            *("enrol", "approve", request, "--digest", heard, "--home", home, "--out", again),
             expect=EnvelopeRefused.exit_status,
         )
         assert not again.exists()

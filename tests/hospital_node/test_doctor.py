@@ -14,6 +14,7 @@ from hospital_node.config import NodeHome
 from hospital_node.doctor import Check, examined
 from schemas.command_line import run
 from schemas.enrolment import fingerprint_of
+from schemas.names import digest_of
 from schemas.wire.keys import SigningKey
 from tests.deployed import Deployed, free_port
 from tests.study import Study, command
@@ -33,7 +34,8 @@ def served(folder: Path) -> Iterator[Deployed]:
     request, answer = folder / "request", folder / "answer"
     command("enrol", "request", "--home", node, "--out", request)
     approve = ["enrol", "approve", str(request), "--home", str(home), "--out", str(answer)]
-    assert run(aggregator.cli.app, [*approve, "--days", "10"]) == 0
+    heard = ["--digest", digest_of(request.read_bytes())]
+    assert run(aggregator.cli.app, [*approve, *heard, "--days", "10"]) == 0
     command("enrol", "install", answer, "--home", node)
     one = Deployed(Study(folder, folder / "plan", home, {"north": node}), port)
     try:

@@ -11,7 +11,7 @@ from aggregator.audit.rendering import render
 from aggregator.audit.report import report
 from aggregator.audit.signing import Review, signed_off
 from aggregator.federation import opened
-from aggregator.verification.whole import Verified
+from aggregator.verification.whole import Verified, verified
 from schemas.audit.events import ForkSeen, SignedOff
 from schemas.audit.notes import TreeHead, signed_head
 from schemas.errors import InputRefused, IntegrityLost
@@ -90,11 +90,10 @@ def test_a_file_that_is_changed_meanwhile_is_not_what_was_signed_off(
     study, run = studied
     path, good = tmp_path / "b.zip", repacked(run.files)
     path.write_bytes(good)
-    whole = signing.verified
 
     def swapped(copy: Path, policy: str | None = None) -> Verified:
         path.write_bytes(retitled(run))
-        return whole(copy, policy)
+        return verified(copy, policy)
 
     monkeypatch.setattr(signing, "verified", swapped)
     with opened(study.aggregator) as federation:
