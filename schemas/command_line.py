@@ -28,6 +28,7 @@ import click
 import typer
 from pydantic import ValidationError
 
+from schemas.command_help import explained
 from schemas.errors import FederationError, HomeRefused, InputRefused
 
 INTERRUPTED = 130
@@ -38,7 +39,7 @@ def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit status; say a refusal and its next step."""
     # Opacus sets the root logger up when it is imported; the last word is the command's.
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s", force=True)
-    command = typer.main.get_command(app)
+    command = explained(typer.main.get_command(app))
     told = threading.Event()
     try:
         with _ending_in_order(told):
