@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from aggregator.audit.bundle import BundleList, bundled
 from aggregator.config import AggregatorHome
@@ -20,12 +21,12 @@ from schemas.audit.verification.integrity import opened, verify
 from schemas.names import digest_of
 from schemas.wire.envelope import signed
 from schemas.wire.keys import SigningKey
-from tests.study import Study, made
+from tests.masked import FOUR, made_of_four
+from tests.study import PRIVATE, Study
 
 OWN = "t/aggregator"
-FOLDERS = {OWN: "logs/aggregator/"} | {
-    f"site/{one}": f"logs/site/{one}/" for one in ("east", "north", "west")
-}
+FOLDERS = {OWN: "logs/aggregator/"} | {f"site/{one}": f"logs/site/{one}/" for one in FOUR}
+TWO_ROUNDS: dict[str, Any] = {"rounds": 2, "participation": {"quorum": 3, "deadline_s": 60.0}}
 Files = dict[str, bytes]
 
 
@@ -69,10 +70,10 @@ class Finished:
 
 @cache
 def finished() -> Finished:
-    """Run a small private study to its end, once in a process."""
+    """Run a small private study of four hospitals to its end, once in a process."""
     folder = Path(tempfile.mkdtemp(prefix="consilium-bundle-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return finished_study(made(folder, private=True))
+    return finished_study(made_of_four(folder, **PRIVATE | TWO_ROUNDS))
 
 
 def finished_study(study: Study) -> Finished:

@@ -43,8 +43,8 @@ def rotated(one: study.Study, site: str, *options: str) -> None:
     request, answer = one.folder / "rotation.json", one.folder / "admission.json"
     study.command("enrol", "rotate", "--home", one.nodes[site], "--out", request)
     heard = ("--digest", digest_of(request.read_bytes()))
-    words = ("roster", "rotate", request, *heard, "--home", one.aggregator, "--out", answer)
-    words = (*words, *options)
+    home = ("--home", one.aggregator, *options)
+    words = ("roster", "rotate", request, *heard, *home, "--out", answer)
     assert run(aggregator.cli.app, [str(word) for word in words]) == 0
     study.command("enrol", "install", answer, "--home", one.nodes[site])
 

@@ -22,6 +22,7 @@ from tests.bundles import (
     repacked,
     understood,
 )
+from tests.masked import FOUR
 
 
 def places(findings: Findings, log: str) -> list[int]:
@@ -33,7 +34,7 @@ def test_an_untouched_bundle_verifies_in_both_ways(tmp_path: Path) -> None:
     findings, result = understood(repacked(run.files), tmp_path)
     assert findings.faults == []
     assert [(one.log, one.found[:6]) for one in findings.remarks] == [(OWN, "events")]
-    assert sorted(result.epsilon) == ["east", "north", "west"]
+    assert tuple(sorted(result.epsilon)) == FOUR
     assert all(set(parts) == {"train", "validation"} for parts in result.epsilon.values())
     assert result.verdicts.keys() == {1, 2}
 
@@ -163,12 +164,12 @@ def test_a_bundle_of_strangers_fails_a_policy_and_passes_its_own(tmp_path: Path)
         for one in roster["members"]
     ]
     lines = [f"log {one}" for one in logs] + witnesses
-    policy = "\n".join([*lines, "group sites 2 east north west", "quorum sites # a majority"])
+    policy = "\n".join([*lines, "group sites 3 east north south west", "quorum sites # a majority"])
     assert held(content, tmp_path, policy).faults == []
     assert held(content, tmp_path, policy.replace("quorum sites", "quorum none")).faults == []
     stranger = policy.replace(logs[1], vkey("site/east", run.keys["site/west"].public))
     assert "site/east" in {one.log for one in held(content, tmp_path, stranger).faults}
-    fewer = "\n".join([*lines[:-1], "group sites all east north", "quorum sites"])
+    fewer = "\n".join([*lines[:-1], "group sites all east north south", "quorum sites"])
     assert "site/west/witness" in {one.log for one in held(content, tmp_path, fewer).faults}
     for unfit in ("", "quorum sites", f"{policy}\nquorum none", f"{policy}\nnonsense"):
         with pytest.raises(PolicyUnfit):
