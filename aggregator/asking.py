@@ -32,7 +32,7 @@ from schemas.audit.events import (
 )
 from schemas.audit.exchange import Shown
 from schemas.enrolment import Member, Roster
-from schemas.errors import EnvelopeRefused, JournalDamaged
+from schemas.errors import EnvelopeRefused, JournalDamaged, OtherMessages
 from schemas.names import SiteName, digest_of
 from schemas.plan import TrainingPlan
 from schemas.protection.messages import (
@@ -60,6 +60,11 @@ from schemas.update import (
 from schemas.wire.envelope import opened, signed
 from schemas.wire.layout import Layout
 from schemas.wire.packet import Packet
+from schemas.wire.sealing import SealedReply
+from schemas.wire.version import hold_version
+
+OTHER_VERSION = "version"
+"""The check that a reply of another version of the messages fails."""
 
 Answer: TypeAlias = Update | Evaluation | Acknowledgement | SelfCheck | ExchangeReply
 """What a site may answer, but for a refusal."""
@@ -133,8 +138,9 @@ def checked(asking: Asking, came: Came, kind: type[A]) -> A | None:
     site, reply = came.site, came.packet
     try:
         found = attributed(asking, site, reply, kind)
-    except EnvelopeRefused as error:
-        asking.quarantine(site, Fault("envelope", error.message))
+    except (EnvelopeRefused, OtherMessages) as error:
+        check = OTHER_VERSION if isinstance(error, OtherMessages) else "envelope"
+        asking.quarantine(site, Fault(check, error.message))
         return None
     for fault in faults_of_binding(found, asking.request):
         asking.quarantine(site, fault)
@@ -170,10 +176,14 @@ def attributed(asking: Asking, site: SiteName, reply: Packet, kind: type[A]) -> 
     """Open a reply under the site's roster key and hold it against the request.
 
     Raises:
+        OtherMessages: the site speaks another version of the messages, so its reply was not opened.
         EnvelopeRefused: another signer, another model or attempt, or arrays that are not the named
         ones.
     """
     member = _member(asking, site)
+    if reply.seal:
+        sealed = opened(reply.seal, SealedReply, key=member.key)
+        hold_version(sealed.version, of=site, here="this aggregator")
     found: A | Refusal = opened(reply.envelope, kind, Refusal, key=member.key)
     if found.site != site:
         raise _foreign("it names another site")

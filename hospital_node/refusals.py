@@ -14,6 +14,7 @@ from schemas.errors import (
     HeadRefused,
     InputRefused,
     NotWitnessed,
+    OtherMessages,
     PolicyRefused,
 )
 from schemas.names import Text
@@ -33,8 +34,10 @@ class Reason(Record):
 
 def turned_away(node: Node, error: FederationError) -> None:
     """Note a request that nobody is owed an answer to; why stays in the private part."""
+    is_other = isinstance(error, OtherMessages)
+    reason = "of-another-version" if is_other else "not-of-this-federation"
     node.journal.append(
-        TurnedAway(what="request", reason="not-of-this-federation", count=1),
+        TurnedAway(what="request", reason=reason, count=1),
         private=Reason(message=error.message[:2000]),
     )
 

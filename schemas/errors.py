@@ -18,6 +18,7 @@ FederationError
 ├── PeerRefused             exit 6   another party's message or absence
 │   ├── ArchiveRefused               a PACS or DICOMweb that is silent, refuses, or breaks off
 │   ├── EnvelopeRefused              signature, sender, run, plan, round or replay
+│   ├── OtherMessages                the other side speaks another version of the messages
 │   ├── ArraysRefused                names, shapes, dtypes, length or non-finite values
 │   ├── HeadRefused                  a log's head that cannot be cosigned
 │   ├── NotWitnessed                 too few sites have cosigned the aggregator's log
@@ -137,6 +138,10 @@ class ArchiveRefused(PeerRefused):
 
 class EnvelopeRefused(PeerRefused):
     """Signature, sender, federation, run, plan, round or request is not the expected one."""
+
+
+class OtherMessages(PeerRefused):
+    """The other side speaks another version of the messages; both are named."""
 
 
 class ArraysRefused(PeerRefused):

@@ -6,16 +6,17 @@ from typing import Any
 
 import typer
 
+from aggregator.asking import OTHER_VERSION
 from aggregator.cli.options import Home, Json
 from aggregator.config import AggregatorHome, load_config
 from aggregator.federation import stored_roster
 from aggregator.run_state import StateFile
 from aggregator.tls import ends
-from schemas.audit.events import TurnedAway
+from schemas.audit.events import Quarantined, RefusalReceived, ReplyReceived, TurnedAway
 from schemas.audit.lines import read_facts
 from schemas.command_line import say_json
 from schemas.enrolment import Member
-from schemas.names import moment_of
+from schemas.names import SiteName, moment_of
 
 _SOON = timedelta(days=30)
 
@@ -36,6 +37,8 @@ def status(home: Home, json: Json = False) -> None:
     for one in found["members"]:
         state = "connected" if one["connected"] else "not connected"
         typer.echo(f"{one['site']}: {state}{', ' + one['key'] if one['key'] else ''}")
+        if one["version"]:
+            typer.echo(f"  {one['version']}")
     for name, run in found["runs"].items():
         typer.echo(f"{name}: round {run['round']}, {run['phase']}; accepted {run['accepted']}")
     if found["certificate"]:
@@ -56,17 +59,37 @@ def _found(paths: AggregatorHome) -> dict[str, Any]:
         for facts in read_facts(paths.door, TurnedAway):
             if isinstance(facts, TurnedAway):
                 turned_away[facts.reason] += facts.count
+    versions = _versions(paths)
     return {
         "federation": config.federation,
         "serial": roster.serial,
         "members": [
-            {"site": one.site, "connected": one.site in online, "key": _key(one)}
+            {
+                "site": one.site,
+                "connected": one.site in online,
+                "key": _key(one),
+                "version": versions.get(one.site, ""),
+            }
             for one in roster.members
         ],
         "runs": dict(_runs(paths)),
         "certificate": moment_of(ends(paths.tls)) if config.address else None,
         "turned_away": dict(sorted(turned_away.items())),
     }
+
+
+def _versions(paths: AggregatorHome) -> dict[SiteName | None, str]:
+    """Say of each site whose last reply was of another version what was found."""
+    found = dict[SiteName | None, str]()
+    for facts in read_facts(paths.journal, Quarantined, ReplyReceived, RefusalReceived):
+        match facts:
+            case Quarantined(check=check, site=site, reason=reason) if check == OTHER_VERSION:
+                found[site] = reason
+            case ReplyReceived(site=site) | RefusalReceived(site=site):
+                found.pop(site, None)
+            case _:
+                """Quarantined for another reason."""
+    return found
 
 
 def _runs(paths: AggregatorHome) -> list[tuple[str, dict[str, Any]]]:

@@ -3,6 +3,7 @@
 * Every call has a fresh key, and its secret half never leaves this process's memory.
 * A site that has not joined, was revoked, or whose key has expired, is not asked, and not waited
   for.
+* A reply of another version of the messages is handed on as it came, without being opened.
 * A reply that is not sealed to it by the site that was asked, for this request, is handed on empty:
   it fails the first check on a reply, and is quarantined under the site's name.
 """
@@ -20,6 +21,7 @@ from schemas.names import SiteName, digest_of
 from schemas.wire.envelope import opened, signed
 from schemas.wire.packet import Packet, parted
 from schemas.wire.sealing import Recipient, SealedReply, public, unsealed
+from schemas.wire.version import MESSAGES_VERSION
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +62,8 @@ class SealedExchange:
             named = (found.federation, found.request, found.site, found.recipient)
             if named != (recipient.federation, recipient.request, site, recipient.key):
                 raise _foreign("it is sealed by another site, or for another request")
+            if found.version != MESSAGES_VERSION:
+                return Packet(b"", seal=reply.seal)
             if digest_of(reply.body) != found.ciphertext:
                 raise _foreign("its ciphertext is not the one that was signed")
             return parted(unsealed(reply.body, own, recipient, sender=found.sender, site=site))

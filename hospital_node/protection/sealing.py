@@ -2,22 +2,28 @@
 
 * The key is the aggregator's, signed for this very request; without it nothing is answered.
 * A request that nobody is owed an answer to stands in the journal all the same.
+* A request of another version of the messages is not read. The answer is empty and says which
+  version this node speaks; the journal and the log name both.
 * A newer roster that came beside it is taken first: it says which key is the aggregator's.
 * Update, evaluation and refusal leave in the same way: who carries them cannot tell which it is,
   but by its length.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
 from hospital_node.audit.witness import shown_in
 from hospital_node.node import Node
 from hospital_node.refusals import turned_away
-from schemas.errors import EnvelopeRefused
+from schemas.errors import EnvelopeRefused, OtherMessages
 from schemas.names import digest_of
 from schemas.wire.envelope import opened, signed
 from schemas.wire.packet import Packet, joined
 from schemas.wire.sealing import Recipient, SealedReply, sealed
+from schemas.wire.version import hold_version
+
+_log = logging.getLogger(__name__)
 
 
 def sealed_answer(answer: Callable[[Node, Packet], Packet], node: Node, packet: Packet) -> Packet:
@@ -30,7 +36,7 @@ def sealed_answer(answer: Callable[[Node, Packet], Packet], node: Node, packet: 
         node.follow(shown.roster)
     try:
         recipient = _recipient(node, packet)
-        reply = answer(node, replace(packet, seal=b""))
+        reply = _reply(answer, node, replace(packet, seal=b""), recipient)
     except EnvelopeRefused as error:
         turned_away(node, error)
         raise
@@ -45,6 +51,18 @@ def sealed_answer(answer: Callable[[Node, Packet], Packet], node: Node, packet: 
         ciphertext=digest_of(ciphertext),
     )
     return Packet(b"", ciphertext, signed(vouched, node.key))
+
+
+def _reply(
+    answer: Callable[[Node, Packet], Packet], node: Node, packet: Packet, recipient: Recipient
+) -> Packet:
+    try:
+        hold_version(recipient.version, of="the aggregator", here="this node")
+    except OtherMessages as error:
+        turned_away(node, error)
+        _log.warning("%s; next: %s", error.message, error.next_step)
+        return Packet(b"")
+    return answer(node, packet)
 
 
 def _recipient(node: Node, packet: Packet) -> Recipient:

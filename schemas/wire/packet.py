@@ -34,7 +34,8 @@ class Packet:
     body: bytes = b""
     seal: bytes = b""
     """Beside a request: the signed key that replies are sealed to. In a sealed reply, whose body is
-    ciphertext and whose envelope is empty: the site's signature. Empty in one that is open."""
+    ciphertext and whose envelope is empty: the site's signature. Empty in one that is open, but
+    for one of another version, which is not opened."""
     audit: bytes = b""
     """What is shown of a log. Empty in a sealed reply, which holds it within."""
 

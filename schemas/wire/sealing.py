@@ -22,6 +22,7 @@ from pydantic import StringConstraints
 from schemas.base import Record
 from schemas.errors import EnvelopeRefused
 from schemas.names import Digest, Name, SiteName
+from schemas.wire.version import MESSAGES_VERSION, MessagesVersion
 
 SealingKey: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """The 32 bytes of an X25519 public key (RFC 7748), in hexadecimal."""
@@ -35,6 +36,7 @@ _PURPOSE = b"consilium sealed reply 1"
 class Recipient(Record):
     """The aggregator names the key that replies to one request are sealed to."""
 
+    version: MessagesVersion = MESSAGES_VERSION
     federation: Name
     request: Digest
     """Of the request's envelope."""
@@ -44,6 +46,7 @@ class Recipient(Record):
 class SealedReply(Record):
     """A site vouches for a sealed reply."""
 
+    version: MessagesVersion = MESSAGES_VERSION
     federation: Name
     request: Digest
     site: SiteName

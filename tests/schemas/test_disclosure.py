@@ -98,6 +98,7 @@ FIELDS: dict[str, str] = {
     # Around a sealed reply.
     **{f"SealedReply.{name}": BINDING for name in ("federation", "request", "recipient")},
     "SealedReply.site": "the roster names it",
+    "SealedReply.version": "a constant of the software",
     "SealedReply.sender": "a public key, drawn for this reply",
     "SealedReply.ciphertext": "hashes what the reply is sealed in",
     # Beside a reply.
