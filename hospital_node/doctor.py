@@ -80,7 +80,9 @@ def _keys(home: NodeHome) -> str:
 
 def _policy(home: NodeHome) -> str:
     policy = load_policy(home)
-    return f"epsilon at most {policy.limit.epsilon:g}; {len(policy.approvals)} plans are approved"
+    work = f"; work is limited: {policy.work.said}" if policy.work.said else ""
+    approved = f"{len(policy.approvals)} plans are approved"
+    return f"epsilon at most {policy.limit.epsilon:g}; {approved}{work}"
 
 
 def _ledger(home: NodeHome) -> str:

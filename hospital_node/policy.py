@@ -3,6 +3,7 @@
 * An empty policy approves nothing. A plan is approved by digest, by a named person, one at a time.
 * The cap bounds what all plans together may spend of each patient's privacy.
 * A plan without privacy needs an approval that says so.
+* When, and with how many threads and how much memory, work may be done can be limited.
 * Which installed code may work can be pinned, by its digest.
 * The node trains from its own copy of the approved plan, never from one that a message brings.
 """
@@ -15,6 +16,7 @@ from pydantic import Field
 
 from hospital_node.config import NodeHome
 from hospital_node.protection import apart
+from hospital_node.work_limits import WorkLimits
 from schemas.base import Record
 from schemas.errors import CodeChanged, HomeRefused, InputRefused, PlanNotApproved, PrivacyRequired
 from schemas.files import write_durably
@@ -68,6 +70,7 @@ class Policy(Record):
     software: Software | None = None
     """None: whichever is installed; the journal names it at every start."""
     sums: Sums = Sums()
+    work: WorkLimits = WorkLimits()
     approvals: tuple[Approval, ...] = ()
 
 

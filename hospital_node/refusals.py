@@ -13,9 +13,11 @@ from schemas.errors import (
     FederationError,
     HeadRefused,
     InputRefused,
+    NotNow,
     NotWitnessed,
     OtherMessages,
     PolicyRefused,
+    TooMuchMemory,
 )
 from schemas.names import Text
 from schemas.protection.messages import AnyRequest
@@ -24,6 +26,21 @@ from schemas.wire.envelope import signed
 from schemas.wire.packet import Packet
 
 _log = logging.getLogger(__name__)
+
+
+_CODES: tuple[tuple[type[FederationError], RefusalCode], ...] = (
+    (BudgetExceeded, "over-budget"),
+    (NotNow, "not-now"),
+    (TooMuchMemory, "unavailable"),
+    (PolicyRefused, "not-approved"),
+    (CohortRefused, "cohort-unfit"),
+    (EnvelopeRefused, "request-invalid"),
+    (ArraysRefused, "request-invalid"),
+    (InputRefused, "request-invalid"),
+    (NotWitnessed, "not-witnessed"),
+    (HeadRefused, "not-witnessed"),
+)
+"""What is told of a reason; the first that fits counts."""
 
 
 class Reason(Record):
@@ -56,16 +73,4 @@ def refusal(node: Node, request: AnyRequest, error: FederationError) -> Packet:
 
 
 def _code(error: FederationError) -> RefusalCode:
-    match error:
-        case BudgetExceeded():
-            return "over-budget"
-        case PolicyRefused():
-            return "not-approved"
-        case CohortRefused():
-            return "cohort-unfit"
-        case EnvelopeRefused() | ArraysRefused() | InputRefused():
-            return "request-invalid"
-        case NotWitnessed() | HeadRefused():
-            return "not-witnessed"
-        case _:
-            return "unavailable"
+    return next((code for kind, code in _CODES if isinstance(error, kind)), "unavailable")

@@ -4,7 +4,8 @@
    are the named ones, and the journal head that it returns is of this journal's own past.
    The head of the aggregator's log, shown with it, continues the one cosigned last.
 2. A request answered before gets the stored reply's very bytes; nothing is trained or charged.
-3. A person here approved the plan by its digest; the node uses its own copy of the plan.
+3. A person here approved the plan by its digest; the node uses its own copy of the plan. It is
+   within the hours that the policy allows; threads and memory are bounded.
 4. The cohort is the one that was ingested, under the plan's contract. If the plan needs a report
    on it, a person here let one leave; it goes beside the reply.
 5. Enough sites have cosigned the log under which this site's last reply left.
@@ -177,9 +178,11 @@ def _answered(node: Node, request: AnyRequest, packet: Packet, witness: Witnesse
     if replies.last_round(request.run, purpose) > request.round:
         raise _invalid("a later round was answered already")
     plan, policy = approved_plan(node.home, request.plan, site=node.config.site)
+    policy.work.hold_hours(node.clock())
     hold_quorum(node, witness, needed=plan.participation.quorum)
     hold_reported(node, plan)
-    work = prepared(node, request, plan, body=packet.body)
+    with policy.work.within_memory():
+        work = prepared(node, request, plan, body=packet.body, limits=policy.work)
     with held_ledger(node) as ledger:
         entry = entry_of(request, work)
         statement = None if entry is None else charged(node, ledger, entry, policy)
@@ -217,7 +220,8 @@ def _outcome(
     the same request never works again.
     """
     try:
-        return _worked(node, request, work, statement)
+        with work.limits.within_memory():
+            return _worked(node, request, work, statement)
     except FederationError as error:
         return refusal(node, request, error), None
 

@@ -25,6 +25,7 @@ from hospital_node.training import dice, evaluation, local, private, self_test
 from hospital_node.training.corrections import Correction, proximal, steered
 from hospital_node.training.examples import Examples, examples_of
 from hospital_node.training.objective import objective_of
+from hospital_node.work_limits import WorkLimits
 from schemas.dice import DiceHistogram
 from schemas.errors import ArraysRefused, EnvelopeRefused, PeerRefused, PolicyRefused
 from schemas.manifest import Part
@@ -66,13 +67,16 @@ class Work:
     network: Network
     examples: Examples
     start: Arrays
+    limits: WorkLimits
     own: Own | None = None
     """Where a personalised plan trains from its own arrays."""
     control: variates.Variates | None = None
     """Where the algorithm is scaffold."""
 
 
-def prepared(node: Node, request: Request, plan: TrainingPlan, *, body: bytes) -> Work:
+def prepared(
+    node: Node, request: Request, plan: TrainingPlan, *, body: bytes, limits: WorkLimits
+) -> Work:
     """Open cohort and network, read the arrays, and test the privacy mechanism.
 
     Nothing is learnt from an image.
@@ -96,7 +100,7 @@ def prepared(node: Node, request: Request, plan: TrainingPlan, *, body: bytes) -
     if site.role == "evaluator" and not evaluates:
         message = "request refused: the plan names this site as an evaluator, which never trains"
         raise EnvelopeRefused(message, next_step="ask the aggregator which plan it runs")
-    torch.set_num_threads(plan.threads)
+    torch.set_num_threads(limits.threads_of(plan.threads))
     cohort = open_cohort(node.cohort_folder, plan.contract.pinned)
     if cohort.pixels.ndim != _PLANES:
         message = (
@@ -113,7 +117,7 @@ def prepared(node: Node, request: Request, plan: TrainingPlan, *, body: bytes) -
     part: Part = "validation" if evaluates else "train"
     examples = _examples(node, network, cohort, part=part, plan=plan)
     trains_from = start if own is None else own.state.own
-    work = Work(plan, request.round, site, cohort, network, examples, trains_from, own)
+    work = Work(plan, request.round, site, cohort, network, examples, trains_from, limits, own)
     return _steered(node, request, work, control) if isinstance(request, TrainRequest) else work
 
 

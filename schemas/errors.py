@@ -13,6 +13,8 @@ FederationError
 │   ├── PlanNotApproved
 │   ├── PrivacyRequired
 │   ├── BudgetExceeded
+│   ├── NotNow                       outside the hours that the hospital allows
+│   ├── TooMuchMemory                the work needs more memory than the hospital allows
 │   ├── CodeChanged                  the installed code is not the one that is allowed
 │   └── SelfTestFailed               the privacy mechanism does not do what it claims here
 ├── PeerRefused             exit 6   another party's message or absence
@@ -116,6 +118,14 @@ class BudgetExceeded(PolicyRefused):
             "hospital-node policy limit --home DIR --epsilon VALUE --approver NAME",
         )
         self.before, self.after, self.limit, self.delta = before, after, limit, delta
+
+
+class NotNow(PolicyRefused):
+    """It is outside the hours in which this hospital works for a federation."""
+
+
+class TooMuchMemory(PolicyRefused):
+    """The work needs more memory than this hospital's policy allows."""
 
 
 class CodeChanged(PolicyRefused):

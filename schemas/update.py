@@ -18,7 +18,13 @@ from schemas.names import Digest, Moment, Name, Note, SiteName
 from schemas.privacy import PrivacyStatement
 
 RefusalCode: TypeAlias = Literal[
-    "request-invalid", "not-approved", "over-budget", "cohort-unfit", "not-witnessed", "unavailable"
+    "request-invalid",
+    "not-approved",
+    "not-now",
+    "over-budget",
+    "cohort-unfit",
+    "not-witnessed",
+    "unavailable",
 ]
 
 Head: TypeAlias = Note

@@ -25,6 +25,7 @@ from schemas.audit.events import (
     ReplySent,
     Reserved,
     Settled,
+    WorkLimited,
 )
 from schemas.audit.notes import claimed_head
 from schemas.errors import InvalidRecord
@@ -179,6 +180,8 @@ def _decision(facts: Facts) -> tuple[str, str, Digest | None] | None:
             said = f"approved a plan, under the cap {limit:g}"
         case LimitSet(epsilon=limit, delta=delta):
             said = f"set the cap to epsilon {limit:g} at delta {delta:g}"
+        case WorkLimited():
+            said = "limited when and how this machine works for the federation"
         case ImageReviewed(contract=about, verdict=verdict):
             said = f"looked at a quarantined image: {verdict}"
         case PrivateErased(before=before):

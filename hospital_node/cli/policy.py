@@ -21,6 +21,7 @@ from hospital_node.pretrained import take_in
 from hospital_node.privacy.forecast import Forecast, forecast
 from hospital_node.privacy.ledger import Ledger
 from hospital_node.privacy.uncharged import said, uncharged
+from hospital_node.work_limits import changed, set_work_limits
 from schemas.audit.events import (
     CodePinned,
     LimitSet,
@@ -28,6 +29,7 @@ from schemas.audit.events import (
     ReplySent,
     RequestReceived,
     Reserved,
+    WorkLimited,
 )
 from schemas.audit.lines import read_facts
 from schemas.command_line import say_json
@@ -157,9 +159,43 @@ def pin(
     typer.echo(f"Only {code} may work here." if code else "Whichever code is installed may work.")
 
 
+@app.command("work")
+def limit_work(  # noqa: PLR0913, PLR0917 - the options of a command
+    home: Home,
+    approver: Approver,
+    hours: Annotated[
+        str, typer.Option(help="From and to, as in 20:00-06:00; `any` for the whole day.")
+    ] = "",
+    clock: Annotated[
+        str, typer.Option(help="The hours' clock: `utc`, or `local` for the machine's time zone.")
+    ] = "",
+    threads: Annotated[int | None, typer.Option(help="Most threads; 0: as the plan says.")] = None,
+    memory_gib: Annotated[float | None, typer.Option(help="Most memory; 0: all there is.")] = None,
+    json: Json = False,
+) -> None:
+    """Limit the hours of the day, the threads and the memory that work for a federation may use.
+
+    What is not named stays as it is. Outside the hours requests are refused for now, and nothing is
+    charged; the run goes on without this hospital, or is resumed.
+
+    Example: hospital-node policy work --home /srv/consilium --hours 20:00-06:00 --clock local
+    --approver "A. Steward, DPO"
+    """
+    named(approver)
+    with opened(home, command="policy-work") as node:
+        given = {"hours": hours, "clock": clock, "threads": threads, "memory_gib": memory_gib}
+        new = changed(load_policy(node.home).work, given)
+        node.journal.append(WorkLimited(approver=approver), private=new)
+        set_work_limits(node.home, new)
+    if json:
+        say_json(new.model_dump(mode="json"))
+        return
+    typer.echo(f"Work is limited: {new.said}." if new.said else "Work is not limited.")
+
+
 @app.command("show")
 def show(home: Home, json: Json = False) -> None:
-    """Show the cap and the approved plans.
+    """Show the cap, the limits of work, and the approved plans.
 
     Example: hospital-node policy show --home /srv/consilium
     """
@@ -168,6 +204,8 @@ def show(home: Home, json: Json = False) -> None:
         say_json(policy.model_dump(mode="json"))
         return
     typer.echo(f"Cap: epsilon {policy.limit.epsilon:g} at delta {policy.limit.delta:g}")
+    if policy.work.said:
+        typer.echo(f"Work: {policy.work.said}")
     for one in policy.approvals:
         extra = ", WITHOUT PRIVACY" if one.without_privacy else ""
         typer.echo(f"Approved: {one.plan} by {one.approver} at {one.approved}{extra}")

@@ -234,7 +234,7 @@ class Relay:
         while not (self._closed.wait(HEARTBEAT_S / 2) or self._over.is_set()):
             try:
                 self._client.SendNodeHeartbeat(request)
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, MemoryError) as error:
                 self.is_reached = False
                 _log.warning("no heartbeat reached the relay: %s", type(error).__name__)
 

@@ -37,6 +37,7 @@ from schemas.audit.home_events import (
     SoftwareStarted,
     SoftwareStopped,
     TurnedAway,
+    WorkLimited,
 )
 from schemas.audit.log_events import (
     ForkSeen,
@@ -121,6 +122,7 @@ __all__ = [
     "SumOpened",
     "TurnedAway",
     "VerdictGiven",
+    "WorkLimited",
 ]
 
 Facts: TypeAlias = Annotated[
@@ -140,6 +142,7 @@ Facts: TypeAlias = Annotated[
     | PlanApproved
     | PrivateErased
     | LimitSet
+    | WorkLimited
     | CodePinned
     | RunOpened
     | RunClosed

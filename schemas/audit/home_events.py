@@ -96,6 +96,13 @@ class TurnedAway(Record):
     """Alike ones, counted together."""
 
 
+class WorkLimited(Record):
+    """A named person limited when and how the machine works; the limits stay at the site."""
+
+    kind: Literal["work-limited"] = "work-limited"
+    approver: Text
+
+
 class CohortIngested(Record):
     """A cohort was made under a contract; counts stay at the site."""
 

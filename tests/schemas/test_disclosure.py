@@ -183,6 +183,7 @@ EVENTS: dict[str, tuple[str, str]] = {
     "PrivateErased": ("approver before", "a person's act, and a moment that the person chose"),
     "SoftwareStopped": ("command version code outcome", "how a person's act ended"),
     "SoftwareStarted": ("command version code", "a person's act, with public software"),
+    "WorkLimited": ("approver", "a person's act; the limits stay"),
     "TurnedAway": ("what reason count", "a coarse code; who it was stays"),
 }
 """Fields of every event that a node writes, and why they may leave."""
