@@ -20,6 +20,9 @@ from aggregator.runs import conduct
 from schemas.audit.events import Facts
 from schemas.names import Name
 
+_PAUSE_S = 0.02
+"""The relay works on the same processor and the same file: it is not asked all the time."""
+
 
 def lead(federation: Federation, name: Name, observe: Callable[[Facts], None]) -> None:
     """Conduct a run with the nodes that are connected, to its end, and deliver its model.
@@ -35,7 +38,8 @@ def lead(federation: Federation, name: Name, observe: Callable[[Facts], None]) -
 
     state = link_factory(federation.home.link).state()
     with relay_run(state) as run:
-        build(conducting, nodes_may_join=True)(LinkGrid(state, run.run_id), _context(run))
+        app = build(conducting, nodes_may_join=True, shortest_pause_s=_PAUSE_S)
+        app(LinkGrid(state, run.run_id), _context(run))
 
 
 def _context(run: RelayRun) -> Context:

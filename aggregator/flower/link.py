@@ -8,7 +8,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from flwr.supercore.constant import NOOP_FEDERATION_ID, NodeStatus, TaskType
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.state.schema.linkstate_models import MessageIns, MessageRes, Node
+from flwr.supercore.state.schema.objectstore_models import StoredObject
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supercore.utils import uint64_to_int64
 from flwr.superlink.federation import NoOpFederationManager
@@ -86,6 +87,26 @@ def came_back(state: LinkState, key: bytes) -> None:
             .where(MessageIns.dst_node_id == node, MessageIns.message_id.not_in(replied))
             .values(delivered_at="")
         )
+
+
+def is_announced(state: LinkState, message: str) -> bool:
+    """Say whether a reply to a message stands in the file, without a write lock."""
+    if not isinstance(state, SqlLinkState):
+        return True
+    found = select(MessageRes.message_id).where(MessageRes.reply_to_message_id == message)
+    with state.session() as session:
+        return session.execute(found).first() is not None
+
+
+def is_whole(state: LinkState, objects: Sequence[str]) -> bool:
+    """Say whether none of these objects is still on its way, without a write lock."""
+    if not isinstance(state, SqlLinkState):
+        return True
+    missing = select(StoredObject.object_id).where(
+        StoredObject.object_id.in_(objects), StoredObject.is_available == 0
+    )
+    with state.session() as session:
+        return session.execute(missing.limit(1)).first() is None
 
 
 def connected(folder: Path) -> set[SiteName]:

@@ -2,8 +2,12 @@
 
 * A reply is taken when all of its objects have come; until then nothing is waited for.
 * One reply is opened at a time, and its objects are let go of at once.
+* Flower's own look for a reply takes the file's write lock, which the relay needs for every object
+  that comes. So it is only made when two cheap questions say that something is there, and now and
+  then, since it also finds who is gone.
 """
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
@@ -23,6 +27,20 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.supercore.run import Run
 
+from aggregator.flower.link import is_announced, is_whole
+
+FULL_LOOK_S = 1.0
+"""Between two looks that find a node that is gone, or a sender that gave up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A reply that was announced and is still being sent."""
+
+    message: str
+    objects: tuple[str, ...]
+    """The largest are sent last."""
+
 
 @dataclass(slots=True)
 class LinkGrid(Grid):
@@ -30,8 +48,10 @@ class LinkGrid(Grid):
 
     state: LinkState
     run_id: int
-    coming: dict[str, str] = field(default_factory=dict)
-    """Replies that were announced and are still being sent, by the message that they answer."""
+    coming: dict[str, Coming] = field(default_factory=dict)
+    """By the message that is answered."""
+    looked: dict[str, float] = field(default_factory=dict)
+    """When a message was last looked for in full."""
 
     @property
     def run(self) -> Run:
@@ -69,14 +89,10 @@ class LinkGrid(Grid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Take the replies that have come whole; each can be taken once."""
-        wanted = set(message_ids)
-        new = wanted - self.coming.keys()
-        for one in self.state.get_message_res(message_ids=new, run_id=self.run_id):
-            self.coming[one.metadata.reply_to_message_id] = one.metadata.message_id
         return [
             reply
-            for asked in wanted & self.coming.keys()
-            if (reply := self._taken(asked, self.coming[asked])) is not None
+            for asked in set(message_ids)
+            if self._may_be_there(asked) and (reply := self._looked_for(asked)) is not None
         ]
 
     def send_and_receive(
@@ -100,23 +116,47 @@ class LinkGrid(Grid):
                 self.state.store_object(self.run_id, session, one, objects[one].deflate())
         return id_ if is_stored else ""
 
-    def _taken(self, asked: str, id_: str) -> Message | None:
-        """Return a reply whose objects are all there, and forget it; None while some are not."""
+    def _may_be_there(self, asked: str) -> bool:
+        """Say whether a full look is worth it, or due."""
+        now = time.monotonic()
+        if now - self.looked.setdefault(asked, now) >= FULL_LOOK_S:
+            self.looked[asked] = now
+            return True
+        known = self.coming.get(asked)
+        if known is None:
+            return is_announced(self.state, asked)
+        return is_whole(self.state, known.objects)
+
+    def _looked_for(self, asked: str) -> Message | None:
+        if asked not in self.coming:
+            for one in self.state.get_message_res(message_ids={asked}, run_id=self.run_id):
+                self.coming[asked] = self._announced(one.metadata.message_id)
+        return self._taken(asked) if asked in self.coming else None
+
+    def _announced(self, id_: str) -> Coming:
         try:
             tree = self.state.object_store.get_object_tree(id_)
-            contents = self._contents([one.object_id for one in iterate_object_tree(tree)])
+        except NoObjectInStoreError:
+            return Coming(id_, ())
+        return Coming(id_, tuple(one.object_id for one in iterate_object_tree(tree)))
+
+    def _taken(self, asked: str) -> Message | None:
+        """Return a reply whose objects are all there, and forget it; None while some are not."""
+        one = self.coming[asked]
+        try:
+            contents = self._contents(one.objects)
         except NoObjectInStoreError:
             contents = {}  # its sender gave up; what is inflated below says so by raising
         if contents is None:
             return None
-        del self.coming[asked]
+        del self.coming[asked], self.looked[asked]
         self.state.delete_messages({asked})
-        self.state.object_store.delete(id_)
-        reply = cast("Message", inflate_object_from_contents(id_, contents))
-        reply.metadata.__dict__["_message_id"] = id_
+        self.state.object_store.delete(one.message)
+        reply = cast("Message", inflate_object_from_contents(one.message, contents))
+        reply.metadata.__dict__["_message_id"] = one.message
         return reply
 
-    def _contents(self, ids: list[str]) -> dict[str, bytes] | None:
+    def _contents(self, ids: tuple[str, ...]) -> dict[str, bytes] | None:
         """Return all objects; None at the first that is still on its way."""
         contents: dict[str, bytes] = {}
         for one in reversed(ids):  # the largest are sent last

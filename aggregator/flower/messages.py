@@ -11,13 +11,13 @@ from schemas.release import ModelRelease
 from schemas.update import CloseRequest, EvaluateRequest, TrainRequest
 from schemas.wire.envelope import Envelope
 from schemas.wire.packet import (
-    AUDIT_RECORD,
+    BODY,
     BODY_ENCODING,
-    BODY_RECORD,
-    ENTRY,
-    ENVELOPE_RECORD,
-    SEAL_RECORD,
+    INLINE_BYTES,
+    PACKET_RECORD,
+    PARTS,
     Packet,
+    packet_from,
 )
 
 _TYPES = {
@@ -36,36 +36,26 @@ def type_of(packet: Packet) -> str:
 
 def records_of(packet: Packet) -> RecordDict:
     """Put a packet into records; the body is not copied."""
-    body = Array(BODY_ENCODING, (len(packet.body),), BODY_ENCODING, packet.body)
-    return RecordDict(
-        {
-            ENVELOPE_RECORD: ConfigRecord({ENTRY: packet.envelope}),
-            BODY_RECORD: ArrayRecord({ENTRY: body}),
-            SEAL_RECORD: ConfigRecord({ENTRY: packet.seal}),
-            AUDIT_RECORD: ConfigRecord({ENTRY: packet.audit}),
-        }
-    )
+    parts = {one: getattr(packet, one) for one in PARTS}
+    if len(packet.body) <= INLINE_BYTES:
+        return RecordDict({PACKET_RECORD: ConfigRecord(parts)})
+    body = Array(BODY_ENCODING, (len(packet.body),), BODY_ENCODING, parts.pop(BODY))
+    return RecordDict({PACKET_RECORD: ConfigRecord(parts), BODY: ArrayRecord({BODY: body})})
 
 
 def packet_of(reply: Message) -> Packet | None:
     """Return the packet in a reply; None for an error or for any other records."""
-    if reply.has_error():
-        return None
-    records = reply.content
-    if records.keys() != {ENVELOPE_RECORD, BODY_RECORD, SEAL_RECORD, AUDIT_RECORD}:
-        return None
-    texts = [_bytes_in(records[one]) for one in (ENVELOPE_RECORD, SEAL_RECORD, AUDIT_RECORD)]
-    body = records[BODY_RECORD]
-    array = body.get(ENTRY) if isinstance(body, ArrayRecord) else None
-    match texts:
-        case [bytes() as envelope, bytes() as seal, bytes() as audit] if array is not None:
-            if array.stype == BODY_ENCODING:
-                return Packet(envelope, array.data, seal, audit)
-        case _:
-            """Not one packet."""
-    return None
+    return None if reply.has_error() else packet_from(_parts_in(reply.content))
 
 
-def _bytes_in(record: object) -> bytes | None:
-    content = record.get(ENTRY) if isinstance(record, ConfigRecord) else None
-    return content if isinstance(content, bytes) else None
+def _parts_in(records: RecordDict) -> dict[str, object]:
+    """Return what stands in records that could be those of a packet; nothing of any others."""
+    texts, large = records.get(PACKET_RECORD), records.get(BODY)
+    if not isinstance(texts, ConfigRecord) or records.keys() - {PACKET_RECORD, BODY}:
+        return {}
+    if large is None:
+        return dict(texts)
+    array = large.get(BODY) if isinstance(large, ArrayRecord) and len(large) == 1 else None
+    if BODY in texts or array is None or array.stype != BODY_ENCODING:
+        return {}
+    return {**texts, BODY: array.data}

@@ -13,16 +13,21 @@ Conduct: TypeAlias = Callable[[Exchange, Context], None]
 """What leads a run, given the way to the sites."""
 
 
-def build(conduct: Conduct, *, nodes_may_join: bool = False) -> ServerApp:
+def build(
+    conduct: Conduct, *, nodes_may_join: bool = False, shortest_pause_s: float = 0.001
+) -> ServerApp:
     """Make the ServerApp that leads one run; what `conduct` raises reaches its caller unchanged.
 
     `nodes_may_join`: a site without a node is waited for until the deadline, since its node may
-    still connect.
+    still connect. `shortest_pause_s`: between two looks for replies.
     """
     app = ServerApp()
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        conduct(GridExchange(grid, nodes_may_join=nodes_may_join), context)
+        exchange = GridExchange(
+            grid, nodes_may_join=nodes_may_join, shortest_pause_s=shortest_pause_s
+        )
+        conduct(exchange, context)
 
     return app

@@ -9,10 +9,12 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import Response
 from flwr.proto.fleet_pb2 import ActivateNodeRequest
@@ -55,6 +57,9 @@ REQUESTS_PER_S = 200.0
 BURST = 1000.0
 """What one address may send at once."""
 
+THREADS = 1
+"""Calls that work on the file at a time."""
+
 _MAX_ADDRESSES = 10_000
 
 _Scope: TypeAlias = MutableMapping[str, Any]
@@ -66,6 +71,7 @@ _Send: TypeAlias = Callable[[_Message], Awaitable[None]]
 def fleet(factory: LinkStateFactory, door: Door) -> FastAPI:
     """Make the application that nodes reach; whom it turns away is counted at `door`."""
     made = FastAPI(
+        lifespan=_few_threads,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -82,6 +88,17 @@ def fleet(factory: LinkStateFactory, door: Door) -> FastAPI:
     made.state.scope = Scope()
     made.include_router(fleet_router)
     return made
+
+
+@asynccontextmanager
+async def _few_threads(_: FastAPI) -> AsyncIterator[None]:
+    """Let few calls at a time work on the file.
+
+    SQLite has one writer. Flower writes in nearly every call, and those that find the file locked
+    sleep for up to 0.1 s before they look again; a queue in front of it wastes nothing.
+    """
+    current_default_thread_limiter().total_tokens = THREADS
+    yield
 
 
 async def _own_words(request: Request, go_on: RequestResponseEndpoint) -> Response:

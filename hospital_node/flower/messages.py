@@ -8,13 +8,13 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDic
 from flwr.common.constant import ErrorCode
 
 from schemas.wire.packet import (
-    AUDIT_RECORD,
+    BODY,
     BODY_ENCODING,
-    BODY_RECORD,
-    ENTRY,
-    ENVELOPE_RECORD,
-    SEAL_RECORD,
+    INLINE_BYTES,
+    PACKET_RECORD,
+    PARTS,
     Packet,
+    packet_from,
 )
 
 FAILED = "the node could not reply"
@@ -23,38 +23,38 @@ FAILED = "the node could not reply"
 
 def packet_of(request: Message) -> Packet:
     """Return the packet in a request; ValueError when its records are not those of a packet."""
-    records = request.content
-    if records.keys() == {ENVELOPE_RECORD, BODY_RECORD, SEAL_RECORD, AUDIT_RECORD}:
-        texts = [_bytes_in(records[one]) for one in (ENVELOPE_RECORD, SEAL_RECORD, AUDIT_RECORD)]
-        body = records[BODY_RECORD]
-        array = body.get(ENTRY) if isinstance(body, ArrayRecord) else None
-        match texts:
-            case [bytes() as envelope, bytes() as seal, bytes() as audit] if array is not None:
-                if array.stype == BODY_ENCODING:
-                    return Packet(envelope, array.data, seal, audit)
-            case _:
-                """Not one packet."""
-    message = "request refused: its records are not those of one packet"
-    raise ValueError(message)
+    packet = packet_from(_parts_in(request.content))
+    if packet is None:
+        message = "request refused: its records are not those of one packet"
+        raise ValueError(message)
+    return packet
 
 
-def _bytes_in(record: object) -> bytes | None:
-    content = record.get(ENTRY) if isinstance(record, ConfigRecord) else None
-    return content if isinstance(content, bytes) else None
+def _parts_in(records: RecordDict) -> dict[str, object]:
+    """Return what stands in records that could be those of a packet; nothing of any others."""
+    texts, large = records.get(PACKET_RECORD), records.get(BODY)
+    if not isinstance(texts, ConfigRecord) or records.keys() - {PACKET_RECORD, BODY}:
+        return {}
+    if large is None:
+        return dict(texts)
+    array = large.get(BODY) if isinstance(large, ArrayRecord) and len(large) == 1 else None
+    if BODY in texts or array is None or array.stype != BODY_ENCODING:
+        return {}
+    return {**texts, BODY: array.data}
 
 
 def reply(request: Message, packet: Packet) -> Message:
-    """Put a packet into the reply to a request; the body is not copied."""
-    body = Array(BODY_ENCODING, (len(packet.body),), BODY_ENCODING, packet.body)
-    records = RecordDict(
-        {
-            ENVELOPE_RECORD: ConfigRecord({ENTRY: packet.envelope}),
-            BODY_RECORD: ArrayRecord({ENTRY: body}),
-            SEAL_RECORD: ConfigRecord({ENTRY: packet.seal}),
-            AUDIT_RECORD: ConfigRecord({ENTRY: packet.audit}),
-        }
-    )
-    return Message(records, reply_to=request)
+    """Put a packet into the reply to a request."""
+    return Message(_records_of(packet), reply_to=request)
+
+
+def _records_of(packet: Packet) -> RecordDict:
+    """Put a packet into records; the body is not copied."""
+    parts = {one: getattr(packet, one) for one in PARTS}
+    if len(packet.body) <= INLINE_BYTES:
+        return RecordDict({PACKET_RECORD: ConfigRecord(parts)})
+    body = Array(BODY_ENCODING, (len(packet.body),), BODY_ENCODING, parts.pop(BODY))
+    return RecordDict({PACKET_RECORD: ConfigRecord(parts), BODY: ArrayRecord({BODY: body})})
 
 
 def failure(request: Message) -> Message:

@@ -1,26 +1,22 @@
 """What crosses the relay: a signed envelope and the bytes that it names.
 
-* The relay carries four records; their names stand here, so that both sides use the same ones.
+* The relay carries one record with these parts as entries, since each record costs calls. A body
+  that is larger than one of its pieces is a record of its own, which it cuts into pieces.
 * The body travels as it is: no relay library packs or reads arrays.
 * What the logs' owners show each other carries signatures of its own; in a reply it is sealed too.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-ENVELOPE_RECORD = "envelope"
-"""Record with the envelope's bytes under `ENTRY`."""
+PACKET_RECORD = "packet"
+"""Record with the parts of a packet under their names."""
 
-BODY_RECORD = "body"
-"""Record with the body's bytes under `ENTRY`."""
+BODY = "body"
+"""That part, and the record of a large one, which has it as its only entry."""
 
-SEAL_RECORD = "seal"
-"""Record with the bytes under `ENTRY` that say how a reply is sealed."""
-
-AUDIT_RECORD = "audit"
-"""Record with what the logs' owners show each other under `ENTRY`."""
-
-ENTRY = "bytes"
-"""The only entry of each record."""
+INLINE_BYTES = 5 * 2**20
+"""The largest body that is no record of its own; the relay's pieces are as large."""
 
 BODY_ENCODING = "consilium.bytes"
 """What the relay's array type says of a body: plain bytes, for this software alone to read."""
@@ -38,6 +34,17 @@ class Packet:
     for one of another version, which is not opened."""
     audit: bytes = b""
     """What is shown of a log. Empty in a sealed reply, which holds it within."""
+
+
+PARTS = ("envelope", BODY, "seal", "audit")
+
+
+def packet_from(parts: Mapping[str, object]) -> Packet | None:
+    """Return the packet of these parts; None when they are not just those of one, all bytes."""
+    found = {name: one for name, one in parts.items() if isinstance(one, bytes)}
+    if parts.keys() != {*PARTS} or found.keys() != {*PARTS}:
+        return None
+    return Packet(**found)
 
 
 def joined(packet: Packet) -> bytes:

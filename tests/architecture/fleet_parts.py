@@ -92,8 +92,11 @@ FLEET_PARTS: dict[str, Callable[[Any], bool]] = {
     "flwr.supercore.state.schema.linkstate_models.MessageIns": has(
         "delivered_at", "dst_node_id", "message_id"
     ),
-    "flwr.supercore.state.schema.linkstate_models.MessageRes": has("reply_to_message_id"),
+    "flwr.supercore.state.schema.linkstate_models.MessageRes": has(
+        "message_id", "reply_to_message_id"
+    ),
     "flwr.supercore.state.schema.linkstate_models.Node": has("node_id", "status"),
+    "flwr.supercore.state.schema.objectstore_models.StoredObject": has("is_available", "object_id"),
     "flwr.supercore.utils.uint64_to_int64": lambda signed: signed(2**64 - 1) == -1,
     "flwr.supercore.constant.NOOP_FEDERATION_ID": NoOpFederationManager().exists,
     "flwr.supercore.constant.NodeStatus": has("REGISTERED", "ONLINE", "OFFLINE"),

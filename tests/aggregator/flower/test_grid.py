@@ -13,7 +13,7 @@ from deployment.embedded.grid import EmbeddedGrid
 from schemas.enrolment import Member
 from schemas.errors import InvalidRecord
 from schemas.wire.envelope import signed
-from schemas.wire.packet import BODY_RECORD, ENTRY, ENVELOPE_RECORD, SEAL_RECORD, Packet
+from schemas.wire.packet import BODY, PACKET_RECORD, Packet
 from tests.deployment.embedded.echo import KEY, TIMELY_S, node, replies, request
 
 WHEN = "2030-01-01T00:00:00.000Z"
@@ -38,29 +38,26 @@ HOSTILE: Mapping[str, Callable[[Message], Message]] = {
     "an error with a text": lambda one: Message(Error(2, "MILLER^ANNA"), reply_to=one),
     "no records": lambda one: records(one, RecordDict()),
     "no body": lambda one: records(
-        one, RecordDict({ENVELOPE_RECORD: ConfigRecord({ENTRY: b"MILLER^ANNA"})})
+        one, RecordDict({PACKET_RECORD: ConfigRecord({"envelope": b"MILLER^ANNA"})})
     ),
     "an empty body record": lambda one: records(
         one,
         RecordDict(
             {
-                ENVELOPE_RECORD: ConfigRecord({ENTRY: b"x"}),
-                BODY_RECORD: ArrayRecord(),
-                SEAL_RECORD: ConfigRecord({ENTRY: b""}),
+                PACKET_RECORD: ConfigRecord({"envelope": b"x", "seal": b"", "audit": b""}),
+                BODY: ArrayRecord(),
             }
         ),
     ),
     "an envelope that is text": lambda one: records(
-        one,
-        RecordDict(
-            {
-                ENVELOPE_RECORD: ConfigRecord({ENTRY: "MILLER^ANNA"}),
-                BODY_RECORD: one.content[BODY_RECORD],
-                SEAL_RECORD: ConfigRecord({ENTRY: b""}),
-            }
-        ),
+        one, RecordDict({PACKET_RECORD: textual(one.content[PACKET_RECORD])})
     ),
 }
+
+
+def textual(record: object) -> ConfigRecord:
+    assert isinstance(record, ConfigRecord)
+    return ConfigRecord({**record, "envelope": "MILLER^ANNA"})
 
 
 @pytest.mark.parametrize("reply", HOSTILE.values(), ids=HOSTILE)

@@ -1,4 +1,5 @@
 import logging
+from typing import TypeAlias
 
 import pytest
 from flwr.app import (
@@ -17,22 +18,32 @@ from numpy import zeros
 from deployment.embedded.engine import run
 from hospital_node.flower.client_app import build
 from schemas.update import EvaluateRequest, TrainRequest
-from schemas.wire.packet import (
-    AUDIT_RECORD,
-    BODY_ENCODING,
-    BODY_RECORD,
-    ENTRY,
-    ENVELOPE_RECORD,
-    SEAL_RECORD,
-    Packet,
-)
+from schemas.wire.packet import BODY, BODY_ENCODING, INLINE_BYTES, PACKET_RECORD, Packet
 from tests.deployment.embedded.echo import mute, node, replies, request
 
+Record: TypeAlias = ArrayRecord | ConfigRecord | MetricRecord
+
 BYTES = Array(BODY_ENCODING, (3,), BODY_ENCODING, b"abc")
-ENVELOPE = ConfigRecord({ENTRY: b"envelope"})
-BODY = ArrayRecord({ENTRY: BYTES})
-SEAL = ConfigRecord({ENTRY: b"seal"})
-AUDIT = ConfigRecord({ENTRY: b"audit"})
+TEXTS = {"envelope": b"envelope", "seal": b"seal", "audit": b"audit"}
+
+
+def records(packet: ArrayRecord | ConfigRecord, **more: Record) -> RecordDict:
+    made = RecordDict()
+    for name, one in {PACKET_RECORD: packet, **more}.items():
+        made[name] = one
+    return made
+
+
+def texts(**changed: str | bytes) -> ConfigRecord:
+    return ConfigRecord({**TEXTS, BODY: b"abc", **changed})
+
+
+def large(body: Record) -> RecordDict:
+    return records(ConfigRecord({**TEXTS}), body=body)
+
+
+WHOLE = records(texts())
+LARGE = large(ArrayRecord({BODY: BYTES}))
 
 
 def sent(records: RecordDict, kind: str = MessageType.TRAIN) -> Message:
@@ -67,43 +78,16 @@ def test_the_answer_is_chosen_by_the_node_that_is_asked() -> None:
 
 ODD: dict[str, RecordDict] = {
     "nothing": RecordDict(),
-    "no body": RecordDict({ENVELOPE_RECORD: ENVELOPE}),
-    "records that change places": RecordDict(
-        {ENVELOPE_RECORD: BODY, BODY_RECORD: ENVELOPE, SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT}
-    ),
-    "a record too many": RecordDict(
-        {
-            ENVELOPE_RECORD: ENVELOPE,
-            BODY_RECORD: BODY,
-            SEAL_RECORD: SEAL,
-            AUDIT_RECORD: AUDIT,
-            "metrics": MetricRecord({"x": 1}),
-        }
-    ),
-    "text for an envelope": RecordDict(
-        {
-            ENVELOPE_RECORD: ConfigRecord({ENTRY: "text"}),
-            BODY_RECORD: BODY,
-            SEAL_RECORD: SEAL,
-            AUDIT_RECORD: AUDIT,
-        }
-    ),
-    "another entry": RecordDict(
-        {
-            ENVELOPE_RECORD: ENVELOPE,
-            BODY_RECORD: ArrayRecord({"other": BYTES}),
-            SEAL_RECORD: SEAL,
-            AUDIT_RECORD: AUDIT,
-        }
-    ),
-    "an array of numbers": RecordDict(
-        {
-            ENVELOPE_RECORD: ENVELOPE,
-            BODY_RECORD: ArrayRecord({ENTRY: Array(zeros(3))}),
-            SEAL_RECORD: SEAL,
-            AUDIT_RECORD: AUDIT,
-        }
-    ),
+    "no body": records(ConfigRecord({**TEXTS})),
+    "a record of another kind": records(ArrayRecord({BODY: BYTES})),
+    "a record too many": records(texts(), metrics=MetricRecord({"x": 1})),
+    "text for an envelope": records(texts(envelope="text")),
+    "an entry too many": records(texts(other=b"")),
+    "two bodies": records(texts(), body=ArrayRecord({BODY: BYTES})),
+    "another entry": large(ArrayRecord({"other": BYTES})),
+    "two arrays": large(ArrayRecord({BODY: BYTES, "other": BYTES})),
+    "an array of numbers": large(ArrayRecord({BODY: Array(zeros(3))})),
+    "text for a body": large(ConfigRecord({BODY: b"abc"})),
 }
 
 
@@ -114,11 +98,18 @@ def test_records_that_are_not_one_packet_get_no_answer(records: RecordDict) -> N
     assert reply.error.reason == "the node could not reply"
 
 
-def test_one_packet_gets_its_reply_in_the_same_records() -> None:
-    records = RecordDict(
-        {ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT}
-    )
-    assert sent(records).content == records
+@pytest.mark.parametrize("records", [WHOLE, LARGE], ids=["in one record", "in two"])
+def test_one_packet_gets_its_reply(records: RecordDict) -> None:
+    assert sent(records).content == WHOLE
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_body_larger_than_a_piece_is_a_record_of_its_own(more: int) -> None:
+    body = bytes(INLINE_BYTES + more)
+    packet = request(TrainRequest, body=body)
+    assert replies({"A": node()}, packet) == [("A", packet)]
+    array = Array(BODY_ENCODING, (len(body),), BODY_ENCODING, body)
+    assert len(sent(large(ArrayRecord({BODY: array}))).content) == 1 + more
 
 
 def test_an_exception_leaves_a_node_without_type_text_or_place(
@@ -137,11 +128,8 @@ def test_an_exception_leaves_a_node_without_type_text_or_place(
 
     @server.main()
     def main(grid: Grid, _: Context) -> None:
-        records = RecordDict(
-            {ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT}
-        )
         [only] = grid.get_node_ids()
-        came.extend(grid.send_and_receive([Message(records, only, MessageType.TRAIN)]))
+        came.extend(grid.send_and_receive([Message(WHOLE, only, MessageType.TRAIN)]))
 
     with caplog.at_level(logging.DEBUG):
         run(server, {"A": node(fail)}, workers=1)
@@ -160,11 +148,6 @@ def test_a_node_that_could_not_answer_refuses_instead() -> None:
 
 
 def test_a_message_of_another_type_is_refused_without_its_text() -> None:
-    reply = sent(
-        RecordDict(
-            {ENVELOPE_RECORD: ENVELOPE, BODY_RECORD: BODY, SEAL_RECORD: SEAL, AUDIT_RECORD: AUDIT}
-        ),
-        "train.other",
-    )
+    reply = sent(WHOLE, "train.other")
     assert reply.has_error()
     assert reply.error.reason == "the ClientApp raised an exception"
