@@ -44,6 +44,8 @@ _GROUPS = (
     "PlaneOrientationSequence",
     "PlanePositionSequence",
 )
+_FARTHEST_MM, _WIDEST_MM = 1e5, 1e3
+"""Beyond them a number is no place or distance of a scanner, and may be somebody's."""
 _NEAR = 0.9
 """Least cosine between an axis and the direction that is taken for it."""
 
@@ -142,7 +144,7 @@ def pixel_spacing(header: Technical) -> tuple[float, float]:
     """Return the distance between rows and between columns, in millimetres."""
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
         match _numbers(header.get(keyword, "")):
-            case [rows, columns] if rows > 0 and columns > 0:
+            case [rows, columns] if 0 < rows <= _WIDEST_MM and 0 < columns <= _WIDEST_MM:
                 return rows, columns
     raise Unfit("no-spacing")
 
@@ -184,7 +186,7 @@ def turned(
 def position(header: Technical) -> Vector:
     """Return where the first pixel of a plane lies, in millimetres."""
     match _numbers(header.get("ImagePositionPatient", "")):
-        case [x, y, z]:
+        case [x, y, z] if max(abs(x), abs(y), abs(z)) <= _FARTHEST_MM:
             return x, y, z
     raise Unfit("no-place")
 

@@ -46,6 +46,10 @@ class Planted:
         """Return a UID of this length."""
         return self._noted("uid_changed", f"1.2.271828.{next(self.numbers)}.".ljust(length, "7"))
 
+    def age(self) -> str:
+        """Return ages that nobody else has in this order."""
+        return self._noted("text_removed", f"{next(self.numbers)}Y\\093Y\\1117M")
+
     def number(self) -> str:
         return self._noted("text_removed", f"27182{next(self.numbers)}")
 
@@ -73,6 +77,7 @@ MARKERS: Mapping[str, Callable[[Planted], object]] = {
     **dict.fromkeys(("LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "AE", "CS"), Planted.text),
     **dict.fromkeys(("OB", "OW", "UN"), lambda planted: planted.text().encode()),
     **dict.fromkeys(("DS", "IS"), Planted.number),
+    "AS": Planted.age,
     "DA": Planted.date,
     "DT": Planted.moment,
     "TM": Planted.time,
@@ -118,6 +123,7 @@ def nested(planted: Planted, *, depth: int) -> Dataset:
     inner.PatientName = planted.text()
     inner.PatientID = planted.text()
     inner.ContentDate = planted.date()
+    inner.PatientAge = planted.age()
     inner.ReferencedSOPInstanceUID = UID(planted.uid())
     inner.TextValue = planted.text()
     block = inner.private_block(0x0029, planted.text(), create=True)
@@ -131,7 +137,9 @@ def plant_beyond(dataset: Dataset, planted: Planted) -> None:
     """Write markers where no table looks: private, unknown, groups of pictures, technical."""
     for group in (0x0009, 0x0019, 0x0029, 0x7FE1):
         block = dataset.private_block(group, planted.text(), create=True)
-        for offset, representation in enumerate(("LO", "PN", "DA", "UI", "UN", "OB"), start=1):
+        for offset, representation in enumerate(
+            ("LO", "PN", "DA", "UI", "UN", "OB", "AS"), start=1
+        ):
             block.add_new(offset, representation, value(planted, representation))
     for tag in (0x00080FFE, 0x00189FFE, 0x0028FFEE, 0x00410FFE):
         dataset.add_new(tag, "UN", planted.text().encode())

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
@@ -34,6 +35,8 @@ def spread(dataset: Dataset, number: int, planted: "Planted") -> None:
             pictured(dataset, planted)
         case 8:
             layered(dataset, planted)
+        case 9 | 24:
+            raised(dataset, planted)
 
 
 def name(dataset: Dataset, planted: "Planted", alphabet: str) -> None:
@@ -93,6 +96,14 @@ def layered(dataset: Dataset, planted: "Planted") -> None:
         block.add_new(0x03, "UN", planted.text().encode())
         inner = outer
     dataset.private_block(0x0013, planted.text(), create=True).add_new(0x01, "SQ", [inner])
+
+
+def raised(dataset: Dataset, planted: "Planted") -> None:
+    """Write text into the bits above the stored ones, a byte in each pixel."""
+    low = np.frombuffer(dataset.PixelData, "<u2") & 0xFF
+    text = np.frombuffer(planted.text().encode() * low.size, np.uint8)[: low.size]
+    dataset.BitsStored, dataset.HighBit = 8, 7
+    dataset.PixelData = (low | text.astype("<u2") << 8).astype("<u2").tobytes()
 
 
 def renamed_syntax(path: Path, planted: "Planted") -> None:

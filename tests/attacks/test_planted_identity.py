@@ -1,9 +1,9 @@
 """A battery of planted identity: not one byte of it reaches store, journal, logs or messages.
 
 A marker stands in every attribute that PS3.15 table E.1-1 names, in nested sequences, private and
-unknown tags, overlays, curves, preamble, file meta information, technical attributes, dates, UIDs,
-code streams, other alphabets, archives, file names and the labels table. Results are counted under
-the ten action names of MIDI-B.
+unknown tags, overlays, curves, preamble, file meta information, technical attributes, dates, ages,
+UIDs, bits above the stored ones, code streams, other alphabets, archives, file names and the labels
+table. Results are counted under the ten action names of MIDI-B.
 """
 
 import json
@@ -21,12 +21,14 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 import hospital_node.cli
 from hospital_node.cohort.deidentification import ALLOWED, PLACE, WINDOW, technical
+from hospital_node.cohort.dicom import Image, read
 from hospital_node.cohort.store import open_cohort
 from schemas.command_line import run
 from schemas.contract import DataContract
 from tests.attacks.planted import Planted, exported
-from tests.attacks.planted_streams import zipped
+from tests.attacks.planted_streams import raised, zipped
 from tests.hospital_node.cli.test_cohort import CONTRACT
+from tests.hospital_node.cohort.exports import image, write
 
 MIDI_B = (
     "tag_retained",
@@ -167,7 +169,9 @@ def leaks(outcome: Outcome, action: str) -> list[str]:
         groups.setdefault(marker[:SHARED], []).append(marker)
     found = []
     for place, content in outcome.places.items():
-        lowered = content.lower()
+        # Text in the high bytes of pixels stands at every second byte.
+        whole = content.lower()
+        lowered = whole + b"\n" + whole[::2] + b"\n" + whole[1::2]
         for shared, markers in groups.items():
             if any(one in lowered for one in forms(shared.lower())):
                 found += [f"{place}: {one}" for one in markers if is_in(one, lowered)]
@@ -221,6 +225,22 @@ def test_the_search_would_find_a_marker(outcome: Outcome) -> None:
         outcome.planted, {"store": b"..." + marker}, {}, outcome.home, outcome.export, []
     )
     assert leaks(told, "text_removed") == [f"store: {marker.decode()}"]
+
+
+def test_text_above_the_stored_bits_is_neither_stored_nor_shown(tmp_path: Path) -> None:
+    agreed = DataContract.from_toml(CONTRACT)
+    clean = image(1, patient="P", BurnedInAnnotation="YES")
+    dirty = image(1, patient="P", BurnedInAnnotation="YES")
+    raised(dirty, Planted())
+    low = np.frombuffer(clean.PixelData, "<u2") & 0xFF
+    clean.BitsStored, clean.HighBit, clean.PixelData = 8, 7, low.astype("<u2").tobytes()
+    first, second = (read(write(one, tmp_path / "file"), agreed) for one in (clean, dirty))
+    assert isinstance(first, Image)
+    assert isinstance(second, Image)
+    assert clean.PixelData != dirty.PixelData
+    assert second.frames[0].plane.tobytes() == first.frames[0].plane.tobytes()
+    assert second.frames[0].digest == first.frames[0].digest
+    assert second.pages == first.pages != ()
 
 
 def test_kept_attributes_are_none_of_the_standards_table(table: list[dict[str, str]]) -> None:

@@ -200,3 +200,17 @@ def test_beyond_the_volume_lies_nothing(tmp_path: Path) -> None:
     assert (found[:, :, :, -2:] == 0).all()
     expected = (body(0) / 4096).astype(np.float32)
     assert any((one[2:-2, 2:-2, 2:-2] == expected).all() for one in found)
+
+
+@pytest.mark.parametrize("keyword", ["ImagePositionPatient", "PixelSpacing"])
+def test_a_number_that_no_scanner_writes_is_refused_and_not_kept(
+    tmp_path: Path, keyword: str
+) -> None:
+    found = series(0)
+    found[2][keyword].value = [*found[2][keyword].value[:-1], 3141592.0]
+    report = stored(tmp_path, groups(found), volumes())
+    code = {"ImagePositionPatient": "no-place", "PixelSpacing": "no-spacing"}[keyword]
+    assert codes(report)[code] == 1
+    kept = b"".join(one.read_bytes() for one in tmp_path.glob("store*/*") if one.is_file())
+    assert len(kept) > 1000
+    assert b"3141592" not in kept
