@@ -9,8 +9,8 @@ from schemas.protection.messages import Purpose
 from schemas.protection.settings import Encrypted, Masked, Open
 
 _ONE_KEY = (
-    " The sites share the key of a round: one site and the aggregator together could have opened "
-    "each update, noise included."
+    " The sites share the key of a round, and each is handed all that it adds up: any one site, by "
+    "itself, could have opened each update in them, noise included, and told it on."
 )
 
 

@@ -1,7 +1,7 @@
 """A process that encrypts, adds and decrypts for a node: `python -m …protection.cipher_worker`.
 
 * Native code may hold its interpreter's lock as long as it likes, and may die of hostile bytes:
-  the node goes on.
+  the node goes on. Hostile code is not contained: the process has the node's own account.
 * It has at most four gigabytes of address space, leaves no core dump, and what libraries print
   goes nowhere.
 * A task on standard input is a line of JSON and parts of bytes; so is its answer. A part of an

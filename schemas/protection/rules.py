@@ -91,7 +91,7 @@ PROTECTION_RULES: Mapping[str, Rule] = MappingProxyType(
         "max_norm_ratio, least_cosine and opposed_norm_ratio": lambda plan: (
             not _shows_each_update(plan) and _compares_updates(plan)
         ),
-        "encryption needs privacy, since one site and the aggregator together open each update": (
+        "encryption needs privacy, since any one site can open each update that it is handed": (
             lambda plan: _row(plan).needs_privacy and plan.privacy.kind != "patient"
         ),
         "encryption is for small models: trainable head, or the network gabor-fourier": (

@@ -84,7 +84,7 @@ PROTECTIONS: Mapping[str, ProtectionRow] = MappingProxyType(
     {
         "open": ProtectionRow(("sum", "each")),
         "masked": ProtectionRow(("sum",), least_survivors, is_bounded=True),
-        # What one hospital and the aggregator can open together is no more than noised updates.
+        # Any one hospital can open the others' updates: with privacy, no more than noised ones.
         "encrypted": ProtectionRow(
             ("sum",), least_survivors, is_bounded=True, needs_privacy=True, is_small=True
         ),

@@ -1,7 +1,7 @@
 """An aggregator that wants one hospital's update opened although the plan encrypts it.
 
-It signs whatever requests it likes and hands on what it likes. Each test asks a real node. What one
-hospital and the aggregator can open together is no attack: they have the key, and docs say so.
+It signs whatever requests it likes and hands on what it likes. Each test asks a real node. That any
+one hospital can open what it is handed is no attack: it has the key, and the docs say so.
 """
 
 from collections.abc import Iterator, Sequence

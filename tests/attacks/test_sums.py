@@ -160,7 +160,7 @@ def test_the_log_tells_who_was_in_each_sum_and_no_share() -> None:
 
 SAID: dict[str, tuple[Callable[[], Finished], str]] = {
     "masked": (masked_run, "No single update was ever visible: each left its site under masks"),
-    "encrypted": (encrypted_run, "one site and the aggregator together could have opened each"),
+    "encrypted": (encrypted_run, "any one site, by itself, could have opened each update in them"),
 }
 
 
