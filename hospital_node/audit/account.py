@@ -23,6 +23,7 @@ from schemas.audit.events import (
     PrivateErased,
     Refused,
     ReplySent,
+    RequestReceived,
     Reserved,
     Settled,
     WorkLimited,
@@ -30,6 +31,7 @@ from schemas.audit.events import (
 from schemas.audit.notes import claimed_head
 from schemas.errors import InvalidRecord
 from schemas.names import Digest, Moment
+from schemas.protection.messages import Purpose
 
 _SALT_BYTES = 32
 
@@ -39,6 +41,11 @@ def sent(events: Sequence[AuditEvent]) -> tuple[SentRow, ...]:
 
     What is given to a sum is of the charge of its round's update or histogram.
     """
+    purposes = {
+        event.facts.request: event.facts.purpose
+        for event in events
+        if isinstance(event.facts, RequestReceived) and event.facts.purpose != "close"
+    }
     charged = {event.facts.request for event in events if isinstance(event.facts, Reserved)}
     asked = {
         event.facts.request: event.facts
@@ -49,11 +56,13 @@ def sent(events: Sequence[AuditEvent]) -> tuple[SentRow, ...]:
     for event in events:
         match event.facts:
             case ReplySent() as facts:
-                row = _sent(event.time, facts, facts.artefact, charged, of=facts.request)
+                purpose, is_charged = purposes.get(facts.request), facts.request in charged
+                row = _sent(event.time, facts, facts.artefact, purpose, is_charged=is_charged)
             case ExchangeAnswered(request=request) as facts if request in asked:
                 one = asked[request]
-                of = f"{one.run}.{one.round}.{one.purpose}"
-                row = _sent(event.time, facts, EXCHANGED[one.exchange], charged, of=of)
+                is_charged = f"{one.run}.{one.round}.{one.purpose}" in charged
+                artefact = EXCHANGED[one.exchange]
+                row = _sent(event.time, facts, artefact, one.purpose, is_charged=is_charged)
             case ConformanceReported() as facts:
                 row = _handed(event.time, facts)
             case _:
@@ -66,21 +75,21 @@ def _sent(
     time: Moment,
     facts: ReplySent | ExchangeAnswered,
     artefact: Artefact,
-    charged: set[str],
+    purpose: Purpose | None,
     *,
-    of: str,
+    is_charged: bool,
 ) -> SentRow:
-    """Describe a reply; `of`: the request whose charge is its price."""
     return SentRow(
         time=time,
         artefact=artefact,
+        purpose=purpose,
         run=facts.run,
         round=facts.round,
         recipient="the aggregator",
         sent_digest=facts.reply,
         arrays=facts.arrays,
         size_bytes=facts.size_bytes,
-        is_charged=of in charged,
+        is_charged=is_charged,
         is_of_patients=artefact in OF_PATIENTS,
     )
 
@@ -89,6 +98,7 @@ def _handed(time: Moment, facts: ConformanceReported) -> SentRow:
     return SentRow(
         time=time,
         artefact="conformance report",
+        purpose=None,
         run=None,
         round=None,
         recipient=f"whom {facts.approver} handed it to",

@@ -15,6 +15,7 @@ from schemas.manifest import Part
 from schemas.names import Digest, Moment, Name, Note, PublicKey, SiteName, Text
 from schemas.pages.records import CertificateRow, Finding, SoftwareRow
 from schemas.privacy import Spend
+from schemas.protection.messages import Purpose
 from schemas.update import RefusalCode
 
 
@@ -40,6 +41,8 @@ class SentRow(Record):
 
     time: Moment
     artefact: Artefact
+    purpose: Purpose | None
+    """What it is for; None: no request asked for it."""
     run: Name | None
     round: int | None
     recipient: Text

@@ -57,9 +57,11 @@ def test_both_reports_name_all_that_left_a_site_for_a_sum(
     assert Counter(one.artefact for one in own.sent) == artefacts
     received = [one for one in told.releases if one.site == "east"]
     assert {
-        (one.artefact, one.reply, one.arrays, one.size_bytes, one.round) for one in received
+        (one.artefact, one.purpose, one.reply, one.arrays, one.size_bytes, one.round)
+        for one in received
     } == {
-        (one.artefact, one.sent_digest, one.arrays, one.size_bytes, one.round) for one in own.sent
+        (one.artefact, one.purpose, one.sent_digest, one.arrays, one.size_bytes, one.round)
+        for one in own.sent
     }
     (row,) = (one for one in told.sites if one.site == "east")
     assert (row.updates, row.evaluations) == (1, 1)
