@@ -9,6 +9,7 @@
 from collections.abc import Iterator
 
 from hospital_node.protection import apart, encryption
+from hospital_node.protection.given import give
 from hospital_node.protection.key_room import KeyRoom
 from hospital_node.protection.sites import refused
 from hospital_node.protection.step import Step, verified, verified_words
@@ -108,6 +109,7 @@ def settled(step: Step) -> Packet:
     columns = {site: unframed(body) for site, body in bodies.items()}
     total = framed(apart.summed(columns, _size(step)))
     part = encryption.agreed(part, step.terms, inputs, total=digest_of(total))
+    give(step.node, step.request, tuple(inputs))
     room.keep_total(total)
     room.keep_part(part)
     reply = Settlement(**step.bound, inputs=part.inputs, total=digest_of(total))

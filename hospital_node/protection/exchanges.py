@@ -11,6 +11,7 @@ from types import MappingProxyType
 from hospital_node.node import Node
 from hospital_node.policy import approved_plan
 from hospital_node.protection import encryption_steps, masking_steps
+from hospital_node.protection.given import hold_peers
 from hospital_node.protection.room import room_of
 from hospital_node.protection.step import Step
 from hospital_node.replies import Slot
@@ -65,6 +66,8 @@ def exchanged(node: Node, request: ExchangeRequest, packet: Packet) -> Packet:
             node.journal.append(answered)
         return stored
     plan, policy = approved_plan(node.home, request.plan, site=node.config.site)
+    roster = node.membership()[1]
+    hold_peers(node, request, roster)
     step = Step(
         node=node,
         request=request,
@@ -72,7 +75,7 @@ def exchanged(node: Node, request: ExchangeRequest, packet: Packet) -> Packet:
         plan=plan,
         terms=_terms(plan, request, least=policy.sums.least_survivors),
         room=room,
-        roster=node.membership()[1],
+        roster=roster,
     )
     reply = STEPS[request.exchange](step)
     replies.store(slot, packet.envelope, reply)

@@ -7,6 +7,7 @@
 import numpy as np
 
 from hospital_node.protection import masking
+from hospital_node.protection.given import give, hold_sum
 from hospital_node.protection.sites import refused
 from hospital_node.protection.step import Step, verified_words
 from schemas.names import SiteName, digest_of
@@ -64,6 +65,7 @@ def given(step: Step) -> Packet:
 
 def agreed(step: Step) -> Packet:
     """Agree to the survivors, once."""
+    hold_sum(step.node, step.request, step.request.participants)
     part = masking.agreed(step.room.part(), step.terms, step.request.participants)
     step.room.keep_part(part)
     return Packet(signed(Agreement(**step.bound, survivors=part.survivors), step.node.key))
@@ -75,6 +77,7 @@ def unmasked(step: Step) -> Packet:
     for one in verified_words(step, sites, Agreement):
         if one.survivors != part.survivors:
             raise refused(f"{one.site} has agreed to another set of survivors than this site")
+    give(step.node, step.request, part.survivors)
     shares = masking.unmasked(part, step.terms, sites)
     reply = Unmasking(**step.bound, survivors=part.survivors, arrays=digest_of(shares))
     return Packet(signed(reply, step.node.key), shares)

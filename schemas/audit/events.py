@@ -16,6 +16,8 @@ from schemas.audit.exchange_events import (
     ExchangeAsked,
     ExchangeReceived,
     ExchangeReplied,
+    PeersTaken,
+    SumGiven,
     SumLost,
     SumOpened,
 )
@@ -96,6 +98,7 @@ __all__ = [
     "ModelDelivered",
     "ModelInstalled",
     "ModelReceived",
+    "PeersTaken",
     "PlanApproved",
     "PrivateErased",
     "Quarantined",
@@ -118,6 +121,7 @@ __all__ = [
     "SignedOff",
     "SoftwareStarted",
     "SoftwareStopped",
+    "SumGiven",
     "SumLost",
     "SumOpened",
     "TurnedAway",
@@ -162,6 +166,8 @@ Facts: TypeAlias = Annotated[
     | ExchangeReceived
     | ExchangeAnswered
     | ExchangeReplied
+    | PeersTaken
+    | SumGiven
     | SumOpened
     | SumLost
     | CheckpointStored

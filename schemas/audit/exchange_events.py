@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from schemas.base import Record
-from schemas.names import Digest, Name, SiteName
+from schemas.names import Digest, Name, PublicKey, SiteName
 from schemas.protection.messages import Exchange, Purpose
 from schemas.update import Histogram
 
@@ -51,6 +51,30 @@ class ExchangeAnswered(Record):
     reply: Digest
     arrays: Digest | None
     size_bytes: int
+
+
+class PeersTaken(Record):
+    """Under these keys a node knows other sites in sums of a plan, until it is approved again."""
+
+    kind: Literal["peers-taken"] = "peers-taken"
+    plan: Digest
+    keys: dict[SiteName, PublicKey]
+
+
+class SumGiven(Record):
+    """A node lets the sum of just these sites be opened.
+
+    It lets none of other sites be opened over the same model, since the difference of two sums
+    shows what one lacks, until the plan is approved again.
+    """
+
+    kind: Literal["sum-given"] = "sum-given"
+    run: Name
+    round: int
+    purpose: Purpose
+    plan: Digest
+    model: Digest
+    sites: tuple[SiteName, ...]
 
 
 class ExchangeReplied(Record):

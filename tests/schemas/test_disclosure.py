@@ -173,6 +173,7 @@ EVENTS: dict[str, tuple[str, str]] = {
     "CodePinned": ("approver code", "a person's choice, and a digest of published code"),
     "ModelInstalled": ("run round arrays approver", "a person's act"),
     "ModelReceived": ("run round arrays release", "names what came"),
+    "PeersTaken": ("plan keys", "names the roster's own public keys"),
     "PlanApproved": ("plan approver epsilon_limit delta", "a person's choice"),
     "Refused": ("run round request code", "names what left"),
     "ReplySent": ("run round request artefact reply arrays size_bytes", "names what left"),
@@ -184,6 +185,7 @@ EVENTS: dict[str, tuple[str, str]] = {
     "SoftwareStopped": ("command version code outcome", "how a person's act ended"),
     "SoftwareStarted": ("command version code", "a person's act, with public software"),
     "WorkLimited": ("approver", "a person's act; the limits stay"),
+    "SumGiven": ("run round purpose plan model sites", "repeats the request"),
     "TurnedAway": ("what reason count", "a coarse code; who it was stays"),
 }
 """Fields of every event that a node writes, and why they may leave."""
