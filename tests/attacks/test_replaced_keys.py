@@ -134,6 +134,16 @@ def lagging(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Signing
     return apart(study), following
 
 
+def test_a_run_without_a_site_that_has_not_gone_over_yet_is_no_fault(tmp_path: Path) -> None:
+    study = addressed(tmp_path)
+    study.conducted()
+    with study.opened() as embedded:
+        found = read_rotation(embedded.federation.roster(), rotation(embedded.nodes["east"]))
+        replaced(embedded.federation, found, is_compromised=False)
+    study.conducted()
+    assert held(repacked(apart(study).files), tmp_path).faults == []
+
+
 def test_a_site_that_has_not_gone_over_yet_is_no_fault(
     lagging: tuple[Finished, SigningKey], tmp_path: Path
 ) -> None:
