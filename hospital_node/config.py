@@ -2,7 +2,8 @@
 
 node.toml        site name, the aggregator that a person named, and where the hospital's archive is
 policy.toml      what this hospital allows
-keys/            signing, witness, transport and pseudonym keys, the archive's token; mode 0600
+keys/            signing, witness, transport and pseudonym keys, the archive's token; mode 0600,
+                 under a passphrase if there is a file lock
 membership.json  the federation that this hospital joined, by its root key
 admission.json   how to reach its aggregator, signed by that key
 plans/           approved plans, by digest
@@ -29,8 +30,9 @@ from pydantic import ValidationError
 from hospital_node.cohort.sources.settings import DicomWeb, Pacs
 from schemas.base import Record
 from schemas.errors import HomeRefused, InputRefused
-from schemas.files import read_private, write_durably
+from schemas.files import write_durably
 from schemas.names import Address, Digest, Name, PublicKey, SiteName
+from schemas.wire.key_files import lock_keys, read_key, write_key
 from schemas.wire.keys import SigningKey
 from schemas.wire.transport import generate_transport_key
 
@@ -233,13 +235,18 @@ def settings(*, site: str, address: str = "", fingerprint: str = "") -> NodeConf
         raise InputRefused(message, next_step="choose a shorter or plainer --site") from None
 
 
-def write_keys(home: NodeHome) -> SigningKey:
-    """Write fresh keys into a home that is being made, and return the signing key."""
+def write_keys(home: NodeHome, *, is_locked: bool = False) -> SigningKey:
+    """Write fresh keys into a home that is being made, and return the signing key.
+
+    `is_locked`: none of them touches the disk but under a passphrase.
+    """
+    if is_locked:
+        lock_keys(home.keys)
     key = SigningKey.generate()
     key.save(home.signing_key)
     generate_transport_key(home.transport_key)
     SigningKey.generate().save(home.witness_key)
-    write_durably(home.pseudonym_key, secrets.token_bytes(_PSEUDONYM_KEY_BYTES), mode=0o600)
+    write_key(home.pseudonym_key, secrets.token_bytes(_PSEUDONYM_KEY_BYTES))
     return key
 
 
@@ -271,7 +278,7 @@ def load_pseudonym_key(home: NodeHome) -> bytes:
     Raises:
         HomeRefused: missing, readable by others, or not 32 bytes.
     """
-    key = read_private(home.pseudonym_key)
+    key = read_key(home.pseudonym_key)
     if len(key) != _PSEUDONYM_KEY_BYTES:
         message = (
             f"key refused: pseudonym has {len(key)} bytes, only {_PSEUDONYM_KEY_BYTES} are allowed"
@@ -286,4 +293,4 @@ def load_web_secret(home: NodeHome) -> bytes:
     Raises:
         HomeRefused: missing, or readable by others.
     """
-    return read_private(home.web_secret)
+    return read_key(home.web_secret)

@@ -26,6 +26,7 @@ from hospital_node.privacy.ledger import Ledger
 from schemas.audit.journal import verified
 from schemas.audit.notes import site_origin
 from schemas.errors import FederationError
+from schemas.wire.key_files import protection
 from schemas.wire.keys import SigningKey, former_keys
 from schemas.wire.transport import load_transport_key
 
@@ -55,6 +56,7 @@ def examined(home: NodeHome) -> Iterator[Check]:
     """
     config = load_config(home)
     yield _held("keys", lambda: _keys(home))
+    yield from _passphrase(home)
     yield _held("policy", lambda: _policy(home))
     yield _held("ledger", lambda: _ledger(home))
     yield _held("journal", lambda: _journal(home, config))
@@ -76,6 +78,22 @@ def _keys(home: NodeHome) -> str:
     load_transport_key(home.transport_key)
     load_pseudonym_key(home)
     return "all four are here, and only their owner can read them"
+
+
+def _passphrase(home: NodeHome) -> Iterator[Check]:
+    try:
+        found = protection(home.keys)
+    except FederationError:
+        return  # said with the keys
+    match found:
+        case "whole":
+            yield Check("passphrase", "well", "the keys rest under a passphrase")
+        case "partial":
+            step = "finish what was begun: hospital-node keys lock"
+            yield Check("passphrase", "fault", "some keys do not rest under the passphrase", step)
+        case "none":
+            step = "the disk must be encrypted; or: hospital-node keys lock"
+            yield Check("passphrase", "note", "the keys rest without a passphrase", step)
 
 
 def _policy(home: NodeHome) -> str:

@@ -164,10 +164,13 @@ def _not_joined(found: str) -> EnvelopeRefused:
     )
 
 
-def make(root: Path, *, site: str, address: str = "", fingerprint: str = "") -> NodeConfig:
+def make(
+    root: Path, *, site: str, address: str = "", fingerprint: str = "", is_locked: bool = False
+) -> NodeConfig:
     """Make a home, whole or not at all: keys, a policy, an empty ledger, a journal that began.
 
     `address` and `fingerprint` name the aggregator over a network, as a person was told them.
+    `is_locked`: the keys are made under a passphrase.
 
     Raises:
         InputRefused: the site name does not fit, or the aggregator is not named in full.
@@ -177,7 +180,7 @@ def make(root: Path, *, site: str, address: str = "", fingerprint: str = "") -> 
 
     def fill(place: Path) -> None:
         home = NodeHome(place)
-        key = write_keys(home)
+        key = write_keys(home, is_locked=is_locked)
         write_durably(home.policy, DEFAULT_POLICY.encode())
         ledger.create(home.ledger)
         with closing(_journal(home, wanted, key, now)) as journal:

@@ -12,6 +12,7 @@ from hospital_node.cli import (
     enrol,
     ingest,
     init,
+    keys,
     model,
     policy,
     report,
@@ -37,6 +38,7 @@ cohort.app.command("report")(report.report)
 cohort.app.command("review")(review.review)
 cohort.app.command("withdraw")(withdraw.withdraw_patients)
 app.add_typer(cohort.app, name="cohort")
+app.add_typer(keys.app, name="keys")
 app.add_typer(policy.app, name="policy")
 app.add_typer(budget.app, name="budget")
 app.add_typer(model.app, name="model")

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from schemas.errors import EnvelopeRefused, HomeRefused
 from schemas.files import read_private, write_durably
 from schemas.names import PublicKey
+from schemas.wire.key_files import read_key, write_key
 from schemas.wire.signatures import is_sound
 
 _FORMER = "former"
@@ -41,19 +42,20 @@ class SigningKey:
         """Read a key file.
 
         Raises:
-            HomeRefused: missing, readable by others, or not 32 bytes of base64.
+            HomeRefused: missing, readable by others, not 32 bytes of base64, or under a passphrase
+            that was not given.
         """
         try:
-            raw = base64.b64decode(read_private(path).strip(), validate=True)
+            raw = base64.b64decode(read_key(path).strip(), validate=True)
             return cls(Ed25519PrivateKey.from_private_bytes(raw))
         except ValueError:
             message = f"key refused: {path.name} does not hold an Ed25519 key in base64"
             raise HomeRefused(message, next_step="restore it from a backup") from None
 
     def save(self, path: Path) -> None:
-        """Write the key file with mode 0600."""
+        """Write the key file with mode 0600, under the passphrase if its folder is locked."""
         raw = self._key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
-        write_durably(path, base64.b64encode(raw) + b"\n", mode=0o600)
+        write_key(path, base64.b64encode(raw) + b"\n")
 
     @property
     def public(self) -> PublicKey:

@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from schemas.errors import EnvelopeRefused, HomeRefused
-from schemas.files import read_private, write_durably
 from schemas.names import TransportKey
+from schemas.wire.key_files import read_key, write_key
 
 
 def generate_transport_key(path: Path) -> None:
@@ -32,7 +32,7 @@ def generate_transport_key(path: Path) -> None:
     content = generate_private_key(SECP384R1()).private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     )
-    write_durably(path, content, mode=0o600)
+    write_key(path, content)
 
 
 def load_transport_key(path: Path) -> EllipticCurvePrivateKey:
@@ -42,7 +42,7 @@ def load_transport_key(path: Path) -> EllipticCurvePrivateKey:
         HomeRefused: missing, readable by others, or no P-384 key.
     """
     try:
-        key = load_pem_private_key(read_private(path), password=None)
+        key = load_pem_private_key(read_key(path), password=None)
     except (ValueError, TypeError):
         key = None
     if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP384R1):

@@ -68,12 +68,16 @@ class Pair:
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Pair:
-    one = Pair(tmp_path)
+    return enrolled_pair(tmp_path)
+
+
+def enrolled_pair(folder: Path) -> Pair:
+    one = Pair(folder)
     one.aggregate("init", "--home", one.home, "--name", "t", "--address", ADDRESS)
     root = SigningKey.load(one.home / "keys" / "root").public
     named = ("--aggregator", ADDRESS, "--fingerprint", fingerprint_of(root))
     command("init", "--home", one.node, "--site", "north", *named)
-    request, answer = tmp_path / "request.json", tmp_path / "answer.json"
+    request, answer = folder / "request.json", folder / "answer.json"
     command("enrol", "request", "--home", one.node, "--out", request)
     heard = ("--digest", digest_of(request.read_bytes()))
     one.aggregate("enrol", "approve", request, *heard, "--home", one.home, "--out", answer)

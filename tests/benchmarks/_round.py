@@ -109,10 +109,10 @@ def homes(folder: Path, *, rounds: int, size: Size = WHOLE, address: str = "") -
     plan = _plan(rules, initial, rounds=rounds, size=size)
     aggregator.federation.make(folder / "aggregator", federation="benchmark", address=address)
     root = load_root(AggregatorHome(folder / "aggregator"))
-    told = {"address": address, "fingerprint": fingerprint_of(root)} if address else {}
+    fingerprint = fingerprint_of(root) if address else ""
     for number, site in enumerate(size.sites):
         home = NodeHome(folder / site)
-        hospital_node.node.make(home.root, site=site, **told)
+        hospital_node.node.make(home.root, site=site, address=address, fingerprint=fingerprint)
         _store_cohort(home, rules, seed=number)
         approval = Approval(
             plan=plan.digest, approver="benchmark", approved=now(), without_privacy=True

@@ -55,7 +55,16 @@ def test_a_node_that_is_well_and_each_thing_that_can_be_wrong(
     with served(tmp_path) as one:
         node = one.study.nodes["north"]
         well = found(node)
-        expected = {"keys", "policy", "ledger", "journal", "disk", "codecs", "enrolment"}
+        expected = {
+            "keys",
+            "passphrase",
+            "policy",
+            "ledger",
+            "journal",
+            "disk",
+            "codecs",
+            "enrolment",
+        }
         assert set(well) == expected | {"proxy", "name", "tls", "clock"}
         assert {one.name for one in well.values() if one.outcome == "fault"} <= {"disk"}
         assert well["enrolment"].outcome == "note"
