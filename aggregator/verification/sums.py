@@ -12,6 +12,7 @@
 from collections.abc import Iterator
 
 from aggregator.verification.story import Story
+from schemas.audit.artefacts import Replied
 from schemas.audit.events import (
     CheckpointStored,
     ExchangeAnswered,
@@ -21,10 +22,13 @@ from schemas.audit.events import (
     SumOpened,
 )
 from schemas.audit.verification.findings import Findings
-from schemas.protection.messages import EXCHANGES, Exchange
+from schemas.protection.messages import EXCHANGES, Exchange, Purpose
 from schemas.protection.settings import least_survivors, threshold
+from schemas.protection.terms import is_summed
 
 _LAST = ("unmask", "open")
+_WHOLE: dict[Purpose, Replied] = {"train": "update", "evaluate": "histogram"}
+"""What a reply holds where no sum is opened."""
 _EXCHANGED = "The sum is not of what the sites gave, or not all that it is of was told."
 
 
@@ -36,8 +40,8 @@ def hold_sums(story: Story, findings: Findings) -> None:
                 told = f"the {opened.purpose} sum of round {opened.round}: {found}"
                 findings.fault(story.own, index, told, _EXCHANGED)
     _hold_once(story, findings)
+    _hold_hidden(story, findings)
     if story.plan.protection.kind != "open":
-        _hold_hidden(story, findings)
         _hold_models(story, findings)
 
 
@@ -108,12 +112,14 @@ def _hold_once(story: Story, findings: Findings) -> None:
 
 
 def _hold_hidden(story: Story, findings: Findings) -> None:
-    """Hold that no update left a site but under masks."""
+    """Hold that nothing which is only summed left a site by itself, by the site's own log."""
+    hidden = {artefact for purpose, artefact in _WHOLE.items() if is_summed(story.plan, purpose)}
     for origin in story.sites().values():
         for index, one in story.stated(origin, ReplySent):
-            if one.run == story.run and one.arrays is not None:
-                found = f"an update of round {one.round} left this site in the open"
-                findings.fault(origin, index, found, "The plan opens nothing but sums.")
+            artefact = one.artefact if one.arrays is None else "update"
+            if one.run == story.run and artefact in hidden:
+                found = f"{artefact} of round {one.round} left this site in the open"
+                findings.fault(origin, index, found, "The plan opens nothing but sums of these.")
 
 
 def _hold_models(story: Story, findings: Findings) -> None:

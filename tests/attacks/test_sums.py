@@ -146,6 +146,35 @@ def test_a_sum_that_is_told_otherwise_is_found(
     assert any(found in one for one in told(masked_run(), tmp_path, lie, "sum-opened"))
 
 
+WHOLE = {
+    "a masked update": (masked_run, "train", "update"),
+    "a masked histogram": (masked_run, "evaluate", "histogram"),
+    "an encrypted update": (encrypted_run, "train", "update"),
+}
+
+
+@pytest.mark.parametrize(("run", "purpose", "artefact"), WHOLE.values(), ids=WHOLE)
+def test_what_left_a_site_by_itself_where_only_sums_are_opened_is_found(
+    tmp_path: Path, run: Callable[[], Finished], purpose: str, artefact: str
+) -> None:
+    """An aggregator and a node that agree on it leave the node's own word."""
+    lines = run().lines("site/east")
+    events = [json.loads(line) for line in lines]
+    index = next(
+        at
+        for at, one in enumerate(events)
+        if one["facts"]["kind"] == "reply-sent" and f".{purpose}" in one["facts"]["request"]
+    )
+    assert events[index]["facts"]["artefact"] == "self-check"
+    events[index]["facts"]["artefact"] = artefact
+    lines[index] = rfc8785.dumps(events[index])
+    findings, _ = understood(repacked(run().rewritten("site/east", lines)), tmp_path)
+    found = f"{artefact} of round 1 left this site in the open"
+    assert ("site/east", index, found) in {
+        (one.log, one.index, one.found) for one in findings.faults
+    }
+
+
 def test_the_log_tells_who_was_in_each_sum_and_no_share() -> None:
     lines = [json.loads(line)["facts"] for line in masked_run().lines(OWN)]
     sums = [one for one in lines if one["kind"] == "sum-opened"]
