@@ -20,7 +20,7 @@ from hospital_node.cohort.ingest import ingest
 from hospital_node.cohort.store import open_cohort
 from hospital_node.cohort.synthetic import SyntheticSite, write_site
 from hospital_node.config import NodeHome
-from hospital_node.models.registry import build
+from hospital_node.models.registry import built
 from hospital_node.node import make, opened
 from hospital_node.policy import Approval, Limit, approve, set_limit
 from hospital_node.training.evaluation import scores
@@ -143,8 +143,7 @@ class HeldOut:
 
     def __init__(self, home: Path, plan: TrainingPlan) -> None:
         cohort = open_cohort(NodeHome(home).cohort, plan.contract.pinned or "")
-        recipe, seed = cohort.contract.preprocessing, plan.initial.seed
-        self._network = build(plan.network, height=recipe.height, width=recipe.width, seed=seed)
+        self._network = built(plan, cohort.contract.preprocessing)
         self._labels = np.array([row.label for row in cohort.manifest.rows])
         none = np.zeros(len(self._labels), dtype=np.int64)
         self._examples = examples_of(self._network, cohort.pixels, labels=none, patients=none)

@@ -13,7 +13,7 @@ import tomlkit
 
 from aggregator.material import arrays_path, read_contract, read_text
 from deployment.pretrained import Start, Weights, read_weights, started_from
-from hospital_node.models.registry import build, trainable_arrays
+from hospital_node.models.registry import built, trainable_arrays
 from hospital_node.models.tuning import head_of, trained_names
 from schemas.contract import DataContract
 from schemas.errors import InputRefused
@@ -49,8 +49,7 @@ def pin(path: Path, *, source: Path | None = None) -> Pinned:
     refuse_unlike(plan, contract)
     weights = None if source is None else read_weights(source)
     _refuse_without(plan, path, weights)
-    recipe = contract.preprocessing
-    network = build(plan.network, height=recipe.height, width=recipe.width, seed=plan.initial.seed)
+    network = built(plan, contract.preprocessing)
     own = trainable_arrays(network.module)
     start = Start(own, tuple(sorted(own)))
     if weights is not None:

@@ -221,8 +221,7 @@ def _scored(node: Node, plan: TrainingPlan, model: bytes) -> Scored | None:
         cohort = open_cohort(node.cohort_folder, plan.contract.pinned or "")
     except CohortRefused:
         return None
-    recipe = cohort.contract.preprocessing
-    network = network_of(node.home, plan, height=recipe.height, width=recipe.width)
+    network = network_of(node.home, plan, cohort.contract.preprocessing)
     rows = cohort.rows("validation")
     labels, patients = cohort.labels("validation"), cohort.patients("validation")
     examples = examples_of(network, cohort.pixels[rows], labels=labels, patients=patients)

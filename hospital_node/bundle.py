@@ -116,7 +116,12 @@ def _scored(images: Dataset, network: nn.Module) -> Iterator[tuple[dict[str, Any
 
 
 def write_bundle(release: ModelRelease, arrays: Arrays, folder: Path) -> None:
-    """Write a bundle's folder; `arrays` are all of the network's, frozen ones too."""
+    """Write a bundle's folder; `arrays` are all of the network's, frozen ones too.
+
+    Raises:
+        InputRefused: the model's contract makes volumes, which a bundle does not read.
+    """
+    readable(release.contract)
     network = network_of(release)
     load_arrays(network.module, arrays)
     weights = io.BytesIO()

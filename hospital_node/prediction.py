@@ -25,7 +25,7 @@ from hospital_node.cohort.outlines import Outlines
 from hospital_node.cohort.reasons import NotUsed
 from hospital_node.cohort.transforms import Plane, normalised
 from hospital_node.cohort.workers import read_apart
-from hospital_node.models.registry import Network, build
+from hospital_node.models.registry import Network, built
 from hospital_node.training.evaluation import scores
 from hospital_node.training.examples import examples_of
 from schemas.contract import DataContract
@@ -104,15 +104,14 @@ def outcomes(
 
 def network_of(release: ModelRelease) -> Network:
     """Build the network of a released model; its arrays are not in it yet."""
-    recipe, plan = release.contract.preprocessing, release.plan
-    return build(plan.network, height=recipe.height, width=recipe.width, seed=plan.initial.seed)
+    return built(release.plan, release.contract.preprocessing)
 
 
 def readable(contract: DataContract) -> DataContract:
     """Return the contract as reading for a prediction needs it: without masks, whatever the text.
 
     Raises:
-        InputRefused: it makes volumes of many files, which no network of ours takes.
+        InputRefused: it makes volumes of many files, which are not predicted yet.
     """
     if isinstance(contract.image.frames, Volume):
         message = (

@@ -8,12 +8,13 @@
 from pathlib import Path
 
 from hospital_node.config import NodeHome
-from hospital_node.models.registry import Network, build
+from hospital_node.models.registry import Network, built
 from hospital_node.models.tuning import tuned
 from schemas.errors import InputRefused, PlanNotApproved
 from schemas.files import write_durably
 from schemas.names import Digest, digest_of
 from schemas.plan import FROZEN_SUFFIX, TrainingPlan
+from schemas.recipe import Preprocessing
 from schemas.wire.arrays import Arrays, declared_layout, decoded
 
 
@@ -40,7 +41,7 @@ def take_in(home: NodeHome, plan: TrainingPlan, plan_file: Path) -> None:
     write_durably(_path(home, digest), content)
 
 
-def network_of(home: NodeHome, plan: TrainingPlan, *, height: int, width: int) -> Network:
+def network_of(home: NodeHome, plan: TrainingPlan, recipe: Preprocessing) -> Network:
     """Build an approved plan's network, with its frozen part in place.
 
     Raises:
@@ -48,7 +49,7 @@ def network_of(home: NodeHome, plan: TrainingPlan, *, height: int, width: int) -
         ArraysRefused: they do not fit the network.
         InvalidRecord: the network does not fit the images.
     """
-    network = build(plan.network, height=height, width=width, seed=plan.initial.seed)
+    network = built(plan, recipe)
     if plan.initial.frozen is None:
         return network
     return tuned(network, plan.trainable, frozen=_frozen(home, plan.initial.frozen))

@@ -44,9 +44,6 @@ from schemas.plan_rules import refuse_unlike
 from schemas.update import EvaluateRequest, Histogram, Request, TrainRequest, VariateRounds
 from schemas.wire.arrays import Arrays, decoded, encoded, layout_of
 
-_PLANES = 3
-"""Dimensions of a cohort of grey images: images, height, width."""
-
 
 @dataclass(frozen=True, slots=True)
 class Own:
@@ -102,11 +99,6 @@ def prepared(
         raise EnvelopeRefused(message, next_step="ask the aggregator which plan it runs")
     torch.set_num_threads(limits.threads_of(plan.threads))
     cohort = open_cohort(node.cohort_folder, plan.contract.pinned)
-    if cohort.pixels.ndim != _PLANES:
-        message = (
-            "plan refused: its networks take grey planes, the contract makes volumes or colour"
-        )
-        raise PolicyRefused(message, next_step="name a contract with grey images of two dimensions")
     refuse_unlike(plan, cohort.contract)
     network = _network(node, request.plan, plan, cohort)
     arrays, control = request.parts(body) if isinstance(request, TrainRequest) else (body, b"")
@@ -218,8 +210,7 @@ def _network(node: Node, named: Digest, plan: TrainingPlan, cohort: Cohort) -> N
     key = f"network {named}"
     network = node.warm.get(key)
     if not isinstance(network, Network):
-        recipe = cohort.contract.preprocessing
-        network = network_of(node.home, plan, height=recipe.height, width=recipe.width)
+        network = network_of(node.home, plan, cohort.contract.preprocessing)
         node.warm[key] = network
     return network
 

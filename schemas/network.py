@@ -1,8 +1,8 @@
 """Networks that a plan may name.
 
 A node builds them from its own installed code; nothing is imported by name.
-Input is [batch, 1, height, width] from the contract. A classification network gives one logit per
-image, [batch]; a segmentation network one per pixel, [batch, 1, height, width].
+Input is [batch, 1, height, width] from the contract, or volumes with a depth before the height. A
+classification network gives one logit per image, [batch]; a segmentation network one per pixel.
 """
 
 from typing import Annotated, Literal, TypeAlias

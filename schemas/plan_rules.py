@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from schemas.aggregation import least_quorum
 from schemas.errors import InputRefused
-from schemas.network import GaborFourier, SegmentationNetwork
+from schemas.network import EfficientNet, GaborFourier, SegmentationNetwork
 from schemas.protection.rules import PROTECTION_RULES
 
 if TYPE_CHECKING:
@@ -29,8 +29,10 @@ def refuse_unlike(plan: "TrainingPlan", contract: "DataContract") -> None:
     """Refuse a plan whose network cannot learn what its contract's cohorts hold.
 
     Raises:
-        InputRefused: it segments, and the contract has no masks.
+        InputRefused: it segments, and the contract has no masks; the contract makes colour, or
+            volumes that the network or its training does not take.
     """
+    _refuse_shape(plan, contract)
     if plan.metric == "dice" and contract.labels.mask is None:
         message = (
             f"plan refused: its network {plan.network.kind} segments, and contract {contract.id} "
@@ -39,6 +41,33 @@ def refuse_unlike(plan: "TrainingPlan", contract: "DataContract") -> None:
         raise InputRefused(
             message, next_step="add [labels.mask] to the contract, or name a classifier"
         )
+
+
+def _refuse_shape(plan: "TrainingPlan", contract: "DataContract") -> None:
+    """Refuse what the contract's recipe makes, where no network or not this one takes it."""
+    recipe = contract.preprocessing
+    is_volume = recipe.depth is not None
+    is_augmented = getattr(plan.local, "augmentation", None) is not None
+    for is_so, what, next_step in (
+        (
+            recipe.channels == "rgb",
+            "makes images of three colours, networks take grey ones",
+            'set channels = "grey" in the contract',
+        ),
+        (
+            is_volume and isinstance(plan.network, EfficientNet | GaborFourier),
+            f"makes volumes, its network {plan.network.kind} takes images",
+            "name another network",
+        ),
+        (
+            is_volume and is_augmented,
+            "makes volumes, and only images are augmented",
+            "leave out [local.augmentation]",
+        ),
+    ):
+        if is_so:
+            message = f"plan refused: contract {contract.id} {what}"
+            raise InputRefused(message, next_step=next_step)
 
 
 def _is_private(plan: "TrainingPlan") -> bool:

@@ -79,19 +79,23 @@ def adapted(module: nn.Module, *, groups: int, blocks: Blocks | None = None) -> 
     return module
 
 
-def refuse_unfit(module: nn.Module, *, height: int, width: int, shape: tuple[int, ...]) -> None:
+def refuse_unfit(module: nn.Module, size: tuple[int, ...], *, shape: tuple[int, ...]) -> None:
     """Refuse a module on torch's meta device that does not give one output of `shape` per image.
 
     Raises:
         ValueError: the image size does not fit the network's poolings.
     """
-    size = f"{height} x {width} pixels"
     try:
         with torch.no_grad():
-            found = tuple(module(torch.zeros((2, 1, height, width), device="meta")).shape)
+            found = tuple(module(torch.zeros((2, 1, *size), device="meta")).shape)
     except (RuntimeError, ValueError) as error:
-        message = f"images of {size} do not fit the network's poolings"
+        message = f"images of {worded(size)} do not fit the network's poolings"
         raise ValueError(message) from error
     if found != (2, *shape):
-        message = f"images of {size} give {found[1:]} values, {shape} are needed"
+        message = f"images of {worded(size)} give {found[1:]} values, {shape} are needed"
         raise ValueError(message)
+
+
+def worded(size: tuple[int, ...]) -> str:
+    """Return the size of images for people."""
+    return f"{' x '.join(map(str, size))} pixels"

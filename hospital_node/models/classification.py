@@ -1,19 +1,21 @@
-"""Trained image classifiers: [batch, 1, height, width] to one logit per image, [batch].
+"""Trained image classifiers: [batch, 1, (depth,) height, width] to a logit per image, [batch].
 
 * Group normalisation only: an image's logit depends on that image alone.
 * No operation works in place, since hooks that compute per-image gradients would see overwritten
   values.
 """
 
+import math
 from itertools import pairwise
 from typing import cast
 
 from torch import Tensor, nn
 
-from hospital_node.models.adaptation import BasicResidual, adapted, refuse_unfit
+from hospital_node.models.adaptation import BasicResidual, adapted, refuse_unfit, worded
 from hospital_node.models.dropout import SeededDropout
 from schemas.network import ConvolutionalNetwork, DenseNet, EfficientNet, ResNet
 
+_VOLUME = 3
 _EFFICIENTNET = (
     "r1_k3_s11_e1_i32_o16_se0.25",
     "r2_k3_s22_e6_i16_o24_se0.25",
@@ -38,32 +40,34 @@ class Classifier(nn.Module):
         return cast("Tensor", self.body(images)).squeeze(1)
 
 
-def convolutional(spec: ConvolutionalNetwork, *, height: int, width: int) -> nn.Module:
+def convolutional(spec: ConvolutionalNetwork, size: tuple[int, ...]) -> nn.Module:
     """Make blocks of convolution, group normalisation, ReLU and pooling, then one linear layer."""
     blocks = len(spec.channels)
-    features = spec.channels[-1] * (height >> blocks) * (width >> blocks)
+    features = spec.channels[-1] * math.prod(side >> blocks for side in size)
     if features == 0:
-        message = f"{blocks} poolings of {height} x {width} pixels leave none"
+        message = f"{blocks} poolings of {worded(size)} leave none"
         raise ValueError(message)
     layers: list[nn.Module] = []
+    is_volume = len(size) == _VOLUME
+    convolution, pooling = (nn.Conv3d, nn.MaxPool3d) if is_volume else (nn.Conv2d, nn.MaxPool2d)
     for before, after in pairwise((1, *spec.channels)):
         layers += [
-            nn.Conv2d(before, after, kernel_size=3, padding=1),
+            convolution(before, after, kernel_size=3, padding=1),
             nn.GroupNorm(spec.groups, after),
             nn.ReLU(),
-            nn.MaxPool2d(2),
+            pooling(2),
         ]
     tail = [nn.Flatten(), SeededDropout(spec.dropout), nn.Linear(features, 1)]
     return Classifier(nn.Sequential(*layers, *tail))
 
 
-def densenet(spec: DenseNet) -> nn.Module:
+def densenet(spec: DenseNet, size: tuple[int, ...]) -> nn.Module:
     """Make MONAI's DenseNet with group normalisation."""
     from monai.networks import nets  # noqa: PLC0415 - a second that other networks need not wait
 
-    return Classifier(
+    module = Classifier(
         nets.DenseNet(
-            spatial_dims=2,
+            spatial_dims=len(size),
             in_channels=1,
             out_channels=1,
             init_features=spec.initial_features,
@@ -74,9 +78,11 @@ def densenet(spec: DenseNet) -> nn.Module:
             norm=("group", {"num_groups": spec.groups}),
         )
     )
+    refuse_unfit(module, size, shape=())
+    return module
 
 
-def resnet(spec: ResNet, *, height: int, width: int) -> nn.Module:
+def resnet(spec: ResNet, size: tuple[int, ...]) -> nn.Module:
     """Make MONAI's ResNet of basic blocks with group normalisation.
 
     Raises:
@@ -88,7 +94,7 @@ def resnet(spec: ResNet, *, height: int, width: int) -> nn.Module:
         monai.ResNetBlock,
         list(spec.blocks),
         list(spec.channels),
-        spatial_dims=2,
+        spatial_dims=len(size),
         n_input_channels=1,
         conv1_t_stride=spec.stem_stride,
         num_classes=1,
@@ -96,11 +102,11 @@ def resnet(spec: ResNet, *, height: int, width: int) -> nn.Module:
     )
     blocks = {monai.ResNetBlock: BasicResidual}
     module = Classifier(adapted(body, groups=spec.groups, blocks=blocks))
-    refuse_unfit(module, height=height, width=width, shape=())
+    refuse_unfit(module, size, shape=())
     return module
 
 
-def efficientnet(spec: EfficientNet, *, height: int, width: int) -> nn.Module:
+def efficientnet(spec: EfficientNet, size: tuple[int, int]) -> nn.Module:
     """Make MONAI's EfficientNet with group normalisation, without dropout or stochastic depth.
 
     Raises:
@@ -116,11 +122,11 @@ def efficientnet(spec: EfficientNet, *, height: int, width: int) -> nn.Module:
         width_coefficient=spec.width,
         depth_coefficient=spec.depth,
         dropout_rate=0.0,
-        image_size=max(height, width),
+        image_size=max(size),
         drop_connect_rate=0.0,
     )
     # The default is a function of its own in autograd, which vmap cannot pass.
     body.set_swish(memory_efficient=False)
     module = Classifier(adapted(body, groups=spec.groups))
-    refuse_unfit(module, height=height, width=width, shape=())
+    refuse_unfit(module, size, shape=())
     return module

@@ -35,7 +35,7 @@ def materialised(make: Callable[[], nn.Module], *, seed: int) -> nn.Module:
 
 def _initialise(layer: nn.Module, name: str, generator: torch.Generator) -> None:
     match layer:
-        case nn.Linear() | nn.Conv2d() | nn.ConvTranspose2d():
+        case nn.Linear() | nn.Conv2d() | nn.Conv3d() | nn.ConvTranspose2d() | nn.ConvTranspose3d():
             bound = 1.0 / math.sqrt(layer.weight[0].numel())
             layer.weight.uniform_(-bound, bound, generator=generator)
             if layer.bias is not None:

@@ -39,6 +39,8 @@ from schemas.network import (
     SegResNet,
     Unet,
 )
+from schemas.plan import TrainingPlan
+from schemas.recipe import Preprocessing
 from schemas.wire.arrays import Arrays
 from schemas.wire.layout import ArraySpec, Layout
 
@@ -52,49 +54,62 @@ class Network:
     name: str
     """Unique for specification and image size."""
     module: nn.Module
-    """[batch, *shape] to logits: [batch], or [batch, 1, height, width] where it segments."""
+    """[batch, *shape] to logits: [batch], or [batch, *shape] where it segments."""
     features: Features
-    """[batch, 1, height, width] to [batch, *shape]; the identity where nothing is fixed."""
+    """[batch, 1, (depth,) height, width] to [batch, *shape]; the identity where none is fixed."""
     shape: tuple[int, ...]
 
 
-def build(spec: NetworkSpec, *, height: int, width: int, seed: int) -> Network:
-    """Build a plan's network with its initial arrays.
+def build(
+    spec: NetworkSpec, *, height: int, width: int, seed: int, depth: int | None = None
+) -> Network:
+    """Build a plan's network with its initial arrays; with a depth it takes volumes.
 
     Raises:
         InvalidRecord: the specification does not fit the image size, or the module breaks a rule of
         this registry.
     """
     features: Features = _identity
-    shape: tuple[int, ...] = (1, height, width)
+    size = (height, width) if depth is None else (depth, height, width)
+    shape: tuple[int, ...] = (1, *size)
     try:
         match spec:
             case ConvolutionalNetwork():
-                module = materialised(
-                    lambda: convolutional(spec, height=height, width=width), seed=seed
-                )
+                module = materialised(lambda: convolutional(spec, size), seed=seed)
             case DenseNet():
-                module = materialised(lambda: densenet(spec), seed=seed)
+                module = materialised(lambda: densenet(spec, size), seed=seed)
             case ResNet():
-                module = materialised(lambda: resnet(spec, height=height, width=width), seed=seed)
+                module = materialised(lambda: resnet(spec, size), seed=seed)
             case EfficientNet():
-                module = materialised(
-                    lambda: efficientnet(spec, height=height, width=width), seed=seed
-                )
+                module = materialised(lambda: efficientnet(spec, _flat(spec, size)), seed=seed)
             case AttentionUnet() | BasicUnet() | SegResNet() | Unet():
-                module = materialised(
-                    lambda: segmenter(spec, height=height, width=width), seed=seed
-                )
+                module = materialised(lambda: segmenter(spec, size), seed=seed)
             case GaborFourier():
-                features, shape = FixedFeatures(spec, height, width), (spec.features + 1,)
+                features = FixedFeatures(spec, *_flat(spec, size))
+                shape = (spec.features + 1,)
                 module = _zero_head(spec.features + 1)
             case _:
                 assert_never(spec)
     except ValueError as error:
         message = f"network refused: {error}"
         raise InvalidRecord(message, next_step="mend the plan's network") from error
-    name = f"{spec.kind}-{spec.digest.removeprefix('sha256:')[:16]}-{height}x{width}"
+    name = f"{spec.kind}-{spec.digest.removeprefix('sha256:')[:16]}-{'x'.join(map(str, size))}"
     return Network(name, admitted(module), features, shape)
+
+
+def built(plan: TrainingPlan, recipe: Preprocessing) -> Network:
+    """Build a plan's network for what its contract's recipe makes.
+
+    Raises:
+        InvalidRecord: as `build`.
+    """
+    return build(
+        plan.network,
+        depth=recipe.depth,
+        height=recipe.height,
+        width=recipe.width,
+        seed=plan.initial.seed,
+    )
 
 
 def admitted(module: nn.Module) -> nn.Module:
@@ -161,6 +176,16 @@ def _faults(module: nn.Module) -> Iterator[str]:
                 yield f"{label} holds {name}, which is not float32 or not trainable"
             if owners.setdefault(id(value), label) != label:
                 yield f"{label} shares {name} with {owners[id(value)]}"
+
+
+def _flat(spec: NetworkSpec, size: tuple[int, ...]) -> tuple[int, int]:
+    """Return the size of images, for a network that does not take volumes."""
+    match size:
+        case (height, width):
+            return height, width
+        case _:
+            message = f"{spec.kind} takes images, not volumes"
+            raise ValueError(message)
 
 
 def _zero_head(features: int) -> nn.Module:

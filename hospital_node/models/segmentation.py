@@ -1,7 +1,7 @@
-"""Trained segmentation networks: [batch, 1, height, width] to one logit per pixel, the same shape.
+"""Trained segmenters: [batch, 1, (depth,) height, width] to one logit per pixel, the same shape.
 
-* MONAI's networks with one channel in and one out, in two dimensions, adapted so that an image's
-  logits depend on that image alone.
+* MONAI's networks with one channel in and one out, in two dimensions or in three, adapted so that
+  an image's logits depend on that image alone.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from hospital_node.models.adaptation import PreactivatedResidual, adapted, refus
 from schemas.network import AttentionUnet, BasicUnet, SegmentationNetwork, SegResNet, Unet
 
 
-def segmenter(spec: SegmentationNetwork, *, height: int, width: int) -> nn.Module:
+def segmenter(spec: SegmentationNetwork, size: tuple[int, ...]) -> nn.Module:
     """Make a segmentation network.
 
     Raises:
@@ -20,15 +20,17 @@ def segmenter(spec: SegmentationNetwork, *, height: int, width: int) -> nn.Modul
     """
     from monai.networks.blocks.segresnet_block import ResBlock  # noqa: PLC0415 - as in densenet
 
-    module = adapted(_made(spec), groups=spec.groups, blocks={ResBlock: PreactivatedResidual})
-    refuse_unfit(module, height=height, width=width, shape=(1, height, width))
+    module = adapted(
+        _made(spec, len(size)), groups=spec.groups, blocks={ResBlock: PreactivatedResidual}
+    )
+    refuse_unfit(module, size, shape=(1, *size))
     return module
 
 
-def _made(spec: SegmentationNetwork) -> nn.Module:
+def _made(spec: SegmentationNetwork, dimensions: int) -> nn.Module:
     from monai.networks import nets  # noqa: PLC0415 - a second that other networks need not wait
 
-    planes: dict[str, Any] = {"spatial_dims": 2, "in_channels": 1, "out_channels": 1}
+    planes: dict[str, Any] = {"spatial_dims": dimensions, "in_channels": 1, "out_channels": 1}
     module: nn.Module
     match spec:
         case SegResNet():

@@ -16,6 +16,7 @@ from schemas.plan import FROZEN_SUFFIX, Trainable
 from schemas.wire.arrays import declared_layout
 from schemas.wire.packet import Packet
 from tests import study
+from tests.hospital_node.cohort.exports import recipe
 
 LABELS = {"head": 2, "norm-and-head": 6}
 """Arrays that leave: weight and bias of the head, and of two normalisations."""
@@ -42,7 +43,7 @@ def test_a_federation_tunes_a_part_and_nothing_else_leaves(
         state = conducted()
         model = embedded.federation.store.arrays(state.server.iterate)
     plan = site.parsed()
-    whole = network_of(NodeHome(site.nodes["east"]), plan, height=16, width=16)
+    whole = network_of(NodeHome(site.nodes["east"]), plan, recipe(size=(16, 16)))
     assert state.round == 2
     assert len(left) == 2 * len(study.SITES)
     assert all(len(one) == LABELS[trainable] for one in left)
@@ -78,7 +79,7 @@ def test_a_node_without_the_named_frozen_arrays_refuses_and_charges_nothing(
     assert refusals(seen) == ["not-approved"] * 3
     for home in site.nodes.values():
         with pytest.raises(PlanNotApproved, match="frozen arrays that it names are missing here"):
-            network_of(NodeHome(home), site.parsed(), height=16, width=16)
+            network_of(NodeHome(home), site.parsed(), recipe(size=(16, 16)))
         with Ledger(NodeHome(home).ledger) as ledger:
             assert ledger.rows() == ()
 

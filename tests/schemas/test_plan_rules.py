@@ -192,6 +192,15 @@ def test_no_reason_stands_twice_and_each_is_a_line() -> None:
     assert all("\n" not in reason for reason in RULES)
 
 
+def test_a_plan_over_colour_is_refused() -> None:
+    recipe = contract().preprocessing.model_copy(update={"channels": "rgb"})
+    with pytest.raises(InputRefused) as refused:
+        refuse_unlike(plan(), contract().model_copy(update={"preprocessing": recipe}))
+    assert refused.value.message == (
+        "plan refused: contract small makes images of three colours, networks take grey ones"
+    )
+
+
 def test_a_segmentation_needs_a_contract_with_masks() -> None:
     agreed = contract()
     found = plan(network={"kind": "unet"})
