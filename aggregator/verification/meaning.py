@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from aggregator.rounds import EDGES
 from aggregator.verification.charges import epsilon_again
 from aggregator.verification.conformance import hold_conformance
+from aggregator.verification.given import hold_given
 from aggregator.verification.lineage import hold_models
 from aggregator.verification.story import Story
 from aggregator.verification.sums import hold_sums
@@ -51,6 +52,7 @@ def derived(story: Story, findings: Findings) -> Derived:
     hold_models(story, findings)
     hold_conformance(story, findings)
     hold_sums(story, findings)
+    hold_given(story, findings)
     for site, origin in story.sites().items():
         result.epsilon[site] = epsilon_again(story, site, origin, findings)
     return result

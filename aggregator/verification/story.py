@@ -15,7 +15,7 @@ from schemas.checkpoint import CheckpointManifest
 from schemas.conformance import ConformanceReport
 from schemas.contract import DataContract
 from schemas.errors import EnvelopeRefused, InvalidRecord
-from schemas.names import Digest, PublicKeys, digest_of
+from schemas.names import Digest, PublicKeys, SiteName, digest_of
 from schemas.plan import TrainingPlan
 from schemas.update import Evaluation
 from schemas.wire.envelope import opened
@@ -37,6 +37,8 @@ class Story:
     """By the digest of their envelope."""
     reports: dict[Digest, ConformanceReport]
     """By the digest of their envelope."""
+    signers: dict[SiteName, PublicKeys]
+    """The keys that each site of the plan ever signed with."""
     events: dict[str, list[tuple[int, AuditEvent]]] = field(default_factory=dict)
     """By origin, with their index; what this version cannot read is left out."""
 
@@ -96,7 +98,8 @@ def story_of(bundle: Bundle, findings: Findings) -> Story | None:
         except (InvalidRecord, EnvelopeRefused):
             findings.fault(name, None, "it cannot be read, or is not signed", "It was changed.")
     own = aggregator_origin(bundle.federation)
-    return Story(bundle.run, own, plan, contract, manifests, evaluations, reports)
+    signers = {one.site: _keys(bundle, one.site) for one in plan.sites}
+    return Story(bundle.run, own, plan, contract, manifests, evaluations, reports, signers)
 
 
 def _keys(bundle: Bundle, site: str) -> PublicKeys:

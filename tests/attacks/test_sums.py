@@ -175,6 +175,54 @@ def test_what_left_a_site_by_itself_where_only_sums_are_opened_is_found(
     }
 
 
+EAST = "site/east"
+
+
+def retold(folder: Path, change: Callable[[list[Facts]], None]) -> list[str]:
+    """Change what east's log says, sign it anew in east's name, and verify."""
+    run = masked_run()
+    events = [json.loads(line) for line in run.lines(EAST)]
+    change(events)
+    for place, event in enumerate(events):
+        event["sequence"] = place
+    findings, _ = understood(
+        repacked(run.rewritten(EAST, [rfc8785.dumps(one) for one in events])), folder
+    )
+    return [one.found for one in findings.faults]
+
+
+def the_only(events: list[Facts], kind: str, **named: str) -> Facts:
+    (found,) = (
+        one
+        for one in events
+        if one["facts"]["kind"] == kind and named.items() <= one["facts"].items()
+    )
+    return dict(found)
+
+
+def give_twice(events: list[Facts]) -> None:
+    given = the_only(events, "sum-given", purpose="train")
+    events.append(given | {"facts": given["facts"] | {"run": "later", "sites": FOUR}})
+
+
+def know_another_key(events: list[Facts]) -> None:
+    taken = the_only(events, "peers-taken")
+    taken["facts"]["keys"]["west"] = SigningKey.generate().public
+
+
+GIVEN: dict[str, tuple[Callable[[list[Facts]], None], str]] = {
+    "to two sums over one model": (give_twice, "this site gave to two sums over one model"),
+    "to another's key": (know_another_key, "this site knew west by a key that no roster"),
+}
+
+
+@pytest.mark.parametrize(("change", "found"), GIVEN.values(), ids=GIVEN)
+def test_a_site_that_says_what_could_show_a_value_is_found(
+    tmp_path: Path, change: Callable[[list[Facts]], None], found: str
+) -> None:
+    assert any(found in one for one in retold(tmp_path, change))
+
+
 def test_the_log_tells_who_was_in_each_sum_and_no_share() -> None:
     lines = [json.loads(line)["facts"] for line in masked_run().lines(OWN)]
     sums = [one for one in lines if one["kind"] == "sum-opened"]
