@@ -12,7 +12,7 @@ from deployment.cli.prove import hold_proof, is_proof
 from schemas.audit.notes import aggregator_origin, vkey
 from schemas.audit.verification.container import NotABundle
 from schemas.audit.verification.integrity import Bundle
-from schemas.audit.verification.parties import PolicyUnfit, fingerprint
+from schemas.audit.verification.parties import PolicyUnfit, fingerprint, policy_text
 from schemas.command_line import say_json
 from schemas.errors import InputRefused
 from schemas.files import write_durably
@@ -94,6 +94,7 @@ def _told(found: Verified) -> dict[str, object]:
         "federation": bundle.federation,
         "root": fingerprint(bundle.root),
         "log": _log(bundle),
+        "policy": policy_text(bundle.parties),
         "accepted": result.accepted,
         "lineage": list(result.rounds),
         "verdicts": {str(number): said for number, said in result.verdicts.items()},

@@ -10,7 +10,7 @@ import rfc8785
 from schemas.audit.notes import TreeHead, signed_head, vkey, witness_name
 from schemas.audit.verification.container import NotABundle
 from schemas.audit.verification.findings import Findings
-from schemas.audit.verification.parties import PolicyUnfit
+from schemas.audit.verification.parties import PolicyUnfit, of_policy, policy_text
 from tests.bundles import (
     CHANGES,
     FOLDERS,
@@ -167,6 +167,8 @@ def test_a_bundle_of_strangers_fails_a_policy_and_passes_its_own(tmp_path: Path)
     policy = "\n".join([*lines, "group sites 3 east north south west", "quorum sites # a majority"])
     assert held(content, tmp_path, policy).faults == []
     assert held(content, tmp_path, policy.replace("quorum sites", "quorum none")).faults == []
+    for text in (policy, policy.replace("quorum sites", "quorum none")):
+        assert of_policy(policy_text(of_policy(text))) == of_policy(text)
     stranger = policy.replace(logs[1], vkey("site/east", run.keys["site/west"].public))
     assert "site/east" in {one.log for one in held(content, tmp_path, stranger).faults}
     fewer = "\n".join([*lines[:-1], "group sites all east north south", "quorum sites"])

@@ -51,6 +51,11 @@ def test_the_walk_leads_from_a_bundle_to_a_sign_off(
     words = check.partition(": ")[2].split()[1:]
     assert words[3] in shown.split("log and key: ")[1]
     assert_only_its_own_log_proves_an_event(words, home, capsys)
+    capsys.readouterr()
+    assert run(deployment.cli.app, ["verify", "bundle.zip", "--json"]) == 0
+    Path("own.policy").write_text(json.loads(capsys.readouterr().out)["policy"])
+    assert run(deployment.cli.app, ["verify", "bundle.zip", "--policy", "own.policy"]) == 0
+    capsys.readouterr()
     later = ["bundle", name, "--home", "federation", "--out", "later.zip", "--json"]
     assert run(deployment.cli.app, later) == 0
     assert json.loads(capsys.readouterr().out)["size_bytes"] > len(content)

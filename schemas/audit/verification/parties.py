@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.audit.notes import aggregator_origin, of_vkey, site_origin, witness_name
+from schemas.audit.notes import aggregator_origin, of_vkey, site_origin, vkey, witness_name
 from schemas.wire.signatures import is_signed, is_sound
 
 
@@ -95,6 +95,22 @@ def of_policy(text: str) -> Parties:
         message = "it needs at least one log and exactly one quorum"
         raise PolicyUnfit(message)
     return Parties(logs, witnesses, groups, quorum[0])
+
+
+def policy_text(parties: Parties) -> str:
+    """Write the policy of a reviewer who trusts these parties, as `of_policy` reads it."""
+    short = {
+        name: name.removeprefix("site/").removesuffix("/witness") for name in parties.witnesses
+    }
+    lines = [f"log {vkey(origin, key)}" for origin, key in parties.logs.items()]
+    lines += [
+        f"witness {short[name]} {vkey(name, key, is_witness=True)}"
+        for name, key in parties.witnesses.items()
+    ]
+    for group, (needed, members) in parties.groups.items():
+        lines.append(f"group {group} {needed} {' '.join(short.get(one, one) for one in members)}")
+    quorum = "none" if parties.quorum is None else short.get(parties.quorum, parties.quorum)
+    return "\n".join([*lines, f"quorum {quorum}", ""])
 
 
 def payload_of(envelope: bytes, kind: str, key: str) -> dict[str, Any] | None:
