@@ -18,15 +18,14 @@ from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, SUPERLINK_NOD
 from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 from flwr.supercore.constant import NOOP_FEDERATION_ID, NodeStatus, TaskType
-from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.state.schema.linkstate_models import MessageIns, MessageRes, Node
 from flwr.supercore.state.schema.objectstore_models import StoredObject
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supercore.utils import uint64_to_int64
-from flwr.superlink.federation import NoOpFederationManager
 from sqlalchemy import select, update
 
+from aggregator.flower.state import relay_states
 from schemas.enrolment import Roster
 from schemas.files import make_folder
 from schemas.names import Moment, SiteName
@@ -42,10 +41,8 @@ def link_factory(folder: Path) -> LinkStateFactory:
     make_folder(folder)
     folder.chmod(0o700)
     database = str(folder / "state.sqlite")
-    made = LinkStateFactory(database, NoOpFederationManager(), ObjectStoreFactory(database))
     with FileLock(folder / "state.lock", timeout=_MAKING_S, mode=0o600):
-        made.state()
-    return made
+        return relay_states(database)
 
 
 def admit(state: LinkState, roster: Roster, *, at: Moment) -> None:
@@ -65,14 +62,13 @@ def admit(state: LinkState, roster: Roster, *, at: Moment) -> None:
             state.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, key, 0, name=site)
 
 
-def came_back(state: LinkState, key: bytes) -> None:
+def came_back(state: LinkState, number: int) -> None:
     """Let a node that starts again in at once, and hand it what it had not answered once more.
 
     A message stays whole until its reply was sent, so that a node may be killed over it; the node
     itself holds a repeated request against what it did.
     """
-    number = state.get_node_id_by_public_key(key)
-    if number is None or not isinstance(state, SqlLinkState):
+    if not isinstance(state, SqlLinkState):
         return
     node = uint64_to_int64(number)
     replied = select(MessageRes.reply_to_message_id)

@@ -7,17 +7,19 @@
 * A request body is capped before it is read, and each address has a number of requests per second.
 """
 
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import Response
-from flwr.proto.fleet_pb2 import ActivateNodeRequest
+from flwr.proto.fleet_pb2 import ActivateNodeRequest, PullMessagesRequest
 from flwr.server.superlink.linkstate import LinkStateFactory
 from flwr.supercore.error import http_error_translator
 from flwr.supercore.protobuf.translation import ProtobufTranslationMiddleware
@@ -30,6 +32,7 @@ from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoin
 from starlette.requests import Request
 
 from aggregator.door import Door
+from aggregator.flower.arrivals import Arrivals
 from aggregator.flower.link import came_back
 from aggregator.flower.scope import Scope
 
@@ -60,6 +63,9 @@ BURST = 1000.0
 THREADS = 1
 """Calls that work on the file at a time."""
 
+TURN_S = 0.0005
+"""How long the thread that does so keeps the interpreter from the one that talks to the nodes."""
+
 _MAX_ADDRESSES = 10_000
 
 _Scope: TypeAlias = MutableMapping[str, Any]
@@ -71,7 +77,7 @@ _Send: TypeAlias = Callable[[_Message], Awaitable[None]]
 def fleet(factory: LinkStateFactory, door: Door) -> FastAPI:
     """Make the application that nodes reach; whom it turns away is counted at `door`."""
     made = FastAPI(
-        lifespan=_few_threads,
+        lifespan=_working,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -86,33 +92,44 @@ def fleet(factory: LinkStateFactory, door: Door) -> FastAPI:
     made.state.linkstate_factory = factory
     made.state.enable_supernode_auth = True
     made.state.scope = Scope()
+    made.state.arrivals = Arrivals(factory.state(), Path(factory.database))
     made.include_router(fleet_router)
     return made
 
 
 @asynccontextmanager
-async def _few_threads(_: FastAPI) -> AsyncIterator[None]:
-    """Let few calls at a time work on the file.
+async def _working(app: FastAPI) -> AsyncIterator[None]:
+    """Let few calls at a time work on the file, and let go of it at the end.
 
     SQLite has one writer. Flower writes in nearly every call, and those that find the file locked
     sleep for up to 0.1 s before they look again; a queue in front of it wastes nothing.
     """
     current_default_thread_limiter().total_tokens = THREADS
-    yield
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(TURN_S)
+    with closing(app.state.arrivals):
+        yield
+    sys.setswitchinterval(before)
 
 
 async def _own_words(request: Request, go_on: RequestResponseEndpoint) -> Response:
     """Refuse what is in another node's name, or not its own; Flower signs a timestamp only.
 
     A node that comes back before the relay noticed that it was gone is let in at once, and gets
-    again what it had not answered.
+    again what it had not answered. One that asks for a message is held until there may be one.
     """
     found = getattr(request.state, "protobuf_request", None)
     state, scope = get_linkstate(request), request.app.state.scope
     if await run_in_threadpool(scope.exceeds, state, found):
         raise HTTPException(409, "the message or object is another node's")
+    arrivals = request.app.state.arrivals
     if isinstance(found, ActivateNodeRequest):
-        await run_in_threadpool(came_back, state, found.public_key)
+        node = await run_in_threadpool(state.get_node_id_by_public_key, found.public_key)
+        if node is not None:
+            arrivals.called(node)
+            await run_in_threadpool(came_back, state, node)
+    if isinstance(found, PullMessagesRequest) and not await arrivals.wait(found.node.node_id):
+        raise HTTPException(503, "the node has asked again")
     return await go_on(request)
 
 

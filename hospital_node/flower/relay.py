@@ -8,6 +8,7 @@
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -58,7 +59,7 @@ HEARTBEAT_S = 10.0
 """The relay counts a node as gone after twice this time without a word."""
 
 POLL_S = 0.2
-"""Time between two questions for a message."""
+"""Time between two questions for a message that the relay answers at once; it holds them longer."""
 
 _PULL_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 5.0
@@ -105,6 +106,7 @@ class Relay:
         self.sent: Counter[str] = Counter()
         """Replies handed over, by Flower's type of message."""
         self._node = Node()
+        self._was_held, self._was_cut = False, False
         self._heart = threading.Thread(target=self._beat, daemon=True)
 
     def connect(self) -> None:
@@ -115,6 +117,7 @@ class Relay:
         """
         request = ActivateNodeRequest(public_key=self._key, heartbeat_interval=HEARTBEAT_S)
         self._node = Node(node_id=self._called(self._client.ActivateNode, request).node_id)
+        self._was_cut = False
         if not self._heart.is_alive():
             self._heart.start()
 
@@ -129,8 +132,10 @@ class Relay:
             _log.info("the relay could not be told that this node stops")
         self._client.close()
 
-    def wait(self, pause_s: float = POLL_S) -> bool:
-        """Wait between two questions; False once the node stops."""
+    def wait(self, pause_s: float | None = None) -> bool:
+        """Wait between two questions, unless the relay held the last one; False once it stops."""
+        if pause_s is None:
+            pause_s = 0.0 if self._was_held else POLL_S
         return not self._over.wait(pause_s)
 
     def received(self) -> Message | None:
@@ -140,8 +145,12 @@ class Relay:
             EnvelopeRefused: the relay does not let this node in any more.
             RunOver: nobody waits for the reply.
         """
+        asked = time.monotonic()
         answer = self._called(self._client.PullMessages, PullMessagesRequest(node=self._node))
+        self._was_held = bool(answer.messages_list) or time.monotonic() - asked >= POLL_S
         if not answer.messages_list:
+            if self._was_cut:
+                self.connect()  # an answer may have been lost: what it held comes once more
             return None
         announced = message_from_proto(answer.messages_list[0])
         metadata, tree = announced.metadata, answer.message_object_trees[0]
@@ -206,7 +215,7 @@ class Relay:
             try:
                 answer = call(request)
             except httpx.TransportError as error:
-                found = type(error).__name__
+                found, self._was_cut = type(error).__name__, True
                 if is_distrusted(error):
                     found = "the federation's authority does not vouch for its certificate"
                     with self._distrusting:  # objects are pulled in several threads

@@ -88,15 +88,18 @@ FLEET_PARTS: dict[str, Callable[[Any], bool]] = {
         "store_object",
     ),
     "flwr.server.superlink.linkstate.LinkStateFactory": lambda _: keeps_a_state_in_a_file(),
-    "flwr.server.superlink.linkstate.sql_linkstate.SqlLinkState": has("session"),
+    "flwr.server.superlink.linkstate.sql_linkstate.SqlLinkState": has(
+        "_cleanup_expired_task_tokens", "initialize", "session", "store_traffic"
+    ),
     "flwr.supercore.state.schema.linkstate_models.MessageIns": has(
-        "delivered_at", "dst_node_id", "message_id"
+        "created_at", "delivered_at", "dst_node_id", "message_id", "ttl"
     ),
     "flwr.supercore.state.schema.linkstate_models.MessageRes": has(
         "message_id", "reply_to_message_id"
     ),
     "flwr.supercore.state.schema.linkstate_models.Node": has("node_id", "status"),
     "flwr.supercore.state.schema.objectstore_models.StoredObject": has("is_available", "object_id"),
+    "flwr.supercore.utils.int64_to_uint64": lambda unsigned: unsigned(-1) == 2**64 - 1,
     "flwr.supercore.utils.uint64_to_int64": lambda signed: signed(2**64 - 1) == -1,
     "flwr.supercore.constant.NOOP_FEDERATION_ID": NoOpFederationManager().exists,
     "flwr.supercore.constant.NodeStatus": has("REGISTERED", "ONLINE", "OFFLINE"),
