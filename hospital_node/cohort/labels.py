@@ -123,9 +123,10 @@ def _refuse_shifted(rows: list[dict[str, str]], present: list[str]) -> None:
 def _refuse_columns(present: list[str], columns: tuple[str, ...]) -> None:
     missing = [name for name in columns if name not in present]
     if missing:
+        what = "column {} is" if len(missing) == 1 else "columns {} are"
         raise _refused(
-            f"column {', '.join(missing)} is missing; needed are {', '.join(columns)}",
-            "add the column, or name another table with --labels FILE",
+            f"{what.format(', '.join(missing))} missing; needed are {', '.join(columns)}",
+            "add what is missing, or name another table with --labels FILE",
         )
     if any(present.count(name) > 1 for name in columns):
         raise _refused("a column stands in it twice; each may stand once", "remove one of them")

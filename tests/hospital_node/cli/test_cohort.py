@@ -133,7 +133,7 @@ def test_a_refusal_is_a_paragraph_a_step_and_a_status(
     assert capsys.readouterr().err == (
         "labels table refused: column label is missing; "
         "needed are sop_instance_uid, patient_id, label\n"
-        "next: add the column, or name another table with --labels FILE\n"
+        "next: add what is missing, or name another table with --labels FILE\n"
     )
     assert conforming(home) == []
 

@@ -83,7 +83,7 @@ REFUSED = {
         "1 patient with rows in both parts; a patient belongs to one",
     ),
     "no rows": (HEADER, "no rows; one for each image is needed"),
-    "nothing at all": ("", "column sop_instance_uid, patient_id, label, split is missing"),
+    "nothing at all": ("", "columns sop_instance_uid, patient_id, label, split are missing"),
     "another encoding": (
         f"{HEADER}1.2,Müller{SECRET},0,train\n".encode("utf-16"),
         "not a readable",
