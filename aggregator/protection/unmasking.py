@@ -57,8 +57,9 @@ def _masks(terms: Terms, roll: Roll, revealed: Revealed) -> Iterator[Mask]:
             continue
         key = _secret(told, agreement.public, told.keys.mask)
         for other in roll.survivors:
-            pair = agreement.pair_seed(key, roll.keys[other].mask, context)
-            yield Mask(pair, is_added=not terms.adds(other, site))
+            mask = roll.keys[other].mask
+            seed = agreement.pair_seed(key, mask, context, pair=(site, other))
+            yield Mask(seed, is_added=not terms.adds(other, site))
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,4 +240,5 @@ def _cipher(
     part: CipherPart, terms: Terms, other: Hex32, *, way: tuple[SiteName, SiteName]
 ) -> ChaCha20Poly1305:
     context = b"encryption " + terms.bound_bytes
-    return ChaCha20Poly1305(agreement.cipher_key(part.secret, other, context, way=way))
+    key = agreement.cipher_key(part.secret, other, context, way=way, own=part.site)
+    return ChaCha20Poly1305(key)

@@ -86,7 +86,7 @@ def shared(part: Part, terms: Terms, keys: Mapping[SiteName, PublicKeys]) -> tup
     boxes = []
     for other in sorted(keys.keys() - {part.site}):
         number, way = terms.number(other), (part.site, other)
-        key = agreement.cipher_key(part.cipher, keys[other].cipher, terms.bound_bytes, way=way)
+        key = _cipher_key(part, terms, keys[other], way=way)
         pair = (of_seed[number], of_key[number])
         boxes.append(agreement.sealed_shares(pair, key=key, context=terms.bound_bytes, way=way))
     own = terms.number(part.site)
@@ -108,7 +108,7 @@ def masked(part: Part, terms: Terms, boxes: Mapping[SiteName, bytes], vector: El
     held = {part.site: part.held[part.site]}
     for other, box in boxes.items():
         way = (other, part.site)
-        key = agreement.cipher_key(part.cipher, part.keys[other].cipher, terms.bound_bytes, way=way)
+        key = _cipher_key(part, terms, part.keys[other], way=way)
         held[other] = _held(
             agreement.opened_shares(box, key=key, context=terms.bound_bytes, way=way)
         )
@@ -121,7 +121,8 @@ def _masks(part: Part, terms: Terms, others: Collection[SiteName]) -> Iterator[M
     context = terms.bound_bytes
     yield Mask(agreement.self_seed(part.seed, context), is_added=True)
     for other in sorted(others):
-        seed = agreement.pair_seed(part.mask, part.keys[other].mask, context)
+        pair = (part.site, other)
+        seed = agreement.pair_seed(part.mask, part.keys[other].mask, context, pair=pair)
         yield Mask(seed, is_added=terms.adds(part.site, other))
 
 
@@ -162,6 +163,13 @@ def unmasked(part: Part, terms: Terms, agreeing: Collection[SiteName]) -> bytes:
         bytes.fromhex(one.seed if site in part.survivors else one.key)
         for site, one in sorted(part.held.items())
     )
+
+
+def _cipher_key(
+    part: Part, terms: Terms, other: PublicKeys, *, way: tuple[SiteName, SiteName]
+) -> bytes:
+    context = terms.bound_bytes
+    return agreement.cipher_key(part.cipher, other.cipher, context, way=way, own=part.site)
 
 
 def _held(shares: tuple[int, int]) -> HeldShares:

@@ -2,13 +2,16 @@
 
 * A site has two X25519 keys (RFC 7748), made for one attempt: one to agree on pair masks, one to
   agree on the ciphers for shares. Neither outlives the round.
-* Every derived key is HKDF-SHA256 (RFC 5869) over the shared secret with the attempt's context and
-  a purpose; a key for one attempt, or for one purpose, is none for another.
+* Every derived key is HKDF-SHA256 (RFC 5869) over the shared secret with the attempt's context, a
+  purpose, and both sites with their public keys: many public keys give one shared secret (RFC 7748,
+  section 6.1), so a key for one attempt, purpose or pair of sites is none for another.
+* A public key has one spelling: non-canonical ones and points of small order are no keys here.
 * Shares travel under ChaCha20-Poly1305 (RFC 8439), whose associated data are context, sender and
   receiver: one that was moved, replayed or changed does not open.
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Annotated, TypeAlias
 
 from cryptography.exceptions import InvalidTag
@@ -16,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from schemas.base import Record
 from schemas.errors import EnvelopeRefused
@@ -24,7 +27,31 @@ from schemas.names import SiteName
 from schemas.protection.shamir import SHARE_BYTES
 
 Hex32: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-"""32 bytes in hexadecimal: an X25519 key, or a seed."""
+"""32 bytes in hexadecimal: the secret half of an X25519 key, or a seed."""
+
+_FIELD = 2**255 - 19
+
+
+def usable(key: str) -> str:
+    """Return a public key that is the one spelling of a point of large order.
+
+    Raises:
+        ValueError: it is not below 2^255 - 19, which X25519 would read as another key's copy, or it
+        has one shared secret with every key.
+    """
+    content = bytes.fromhex(key)
+    if int.from_bytes(content, "little") >= _FIELD:
+        message = "an X25519 key is below 2^255 - 19"
+        raise ValueError(message)
+    _PROBE.exchange(X25519PublicKey.from_public_bytes(content))
+    return key
+
+
+_PROBE = X25519PrivateKey.from_private_bytes(bytes(32))
+"""Clamped like every secret, so its product with a point of small order is zero."""
+
+PublicKey: TypeAlias = Annotated[Hex32, AfterValidator(usable)]
+"""The public half of an X25519 key."""
 
 _NONCE = bytes(12)
 """A cipher's key is for one attempt, sender and receiver, and seals one message."""
@@ -40,12 +67,12 @@ class PublicKeys(Record):
     secret that looks like one.
     """
 
-    cipher: Hex32
-    mask: Hex32
+    cipher: PublicKey
+    mask: PublicKey
     seed: Hex32
 
 
-def public(secret: Hex32) -> Hex32:
+def public(secret: Hex32) -> PublicKey:
     """Return the public half of an X25519 key."""
     key = X25519PrivateKey.from_private_bytes(bytes.fromhex(secret))
     return key.public_key().public_bytes_raw().hex()
@@ -62,13 +89,16 @@ def self_seed(seed: Hex32, context: bytes) -> bytes:
     return _derived(bytes.fromhex(seed), b"self", context)
 
 
-def pair_seed(secret: Hex32, other: Hex32, context: bytes) -> bytes:
-    """Return the seed of the mask that two sites share.
+def pair_seed(
+    secret: Hex32, other: PublicKey, context: bytes, *, pair: tuple[SiteName, SiteName]
+) -> bytes:
+    """Return the seed of the mask that two sites share; `secret` is of the first of `pair`.
 
     Raises:
         EnvelopeRefused: the other's key is no usable one.
     """
-    return _derived(_exchanged(secret, other), b"pair", context)
+    ends = sorted(zip(pair, (public(secret), other), strict=True))
+    return _derived(_exchanged(secret, other), b"pair", context + _named(ends))
 
 
 def sealed_shares(
@@ -98,23 +128,34 @@ def opened_shares(
 
 
 def cipher_key(
-    secret: Hex32, other: Hex32, context: bytes, *, way: tuple[SiteName, SiteName]
+    secret: Hex32,
+    other: PublicKey,
+    context: bytes,
+    *,
+    way: tuple[SiteName, SiteName],
+    own: SiteName,
 ) -> bytes:
-    """Return the key that seals shares from the first of `way` to the second.
+    """Return the key that seals from the first of `way` to the second; `secret` is of `own`.
 
     Raises:
         EnvelopeRefused: the other's key is no usable one.
     """
-    return _derived(_exchanged(secret, other), b"shares", _bound(context, way))
+    keys = (public(secret), other) if own == way[0] else (other, public(secret))
+    ends = _named(zip(way, keys, strict=True))
+    return _derived(_exchanged(secret, other), b"shares", context + ends)
 
 
-def _exchanged(secret: Hex32, other: Hex32) -> bytes:
+def _exchanged(secret: Hex32, other: PublicKey) -> bytes:
     own = X25519PrivateKey.from_private_bytes(bytes.fromhex(secret))
     try:
         return own.exchange(X25519PublicKey.from_public_bytes(bytes.fromhex(other)))
     except ValueError:  # a point of small order: the secret would be the same for every key
         message = "request refused: a site's X25519 key is not usable"
         raise EnvelopeRefused(message, next_step="ask the site to take part again") from None
+
+
+def _named(ends: Iterable[tuple[SiteName, PublicKey]]) -> bytes:
+    return "".join(f" {site} {key}" for site, key in ends).encode()
 
 
 def _derived(secret: bytes, purpose: bytes, context: bytes) -> bytes:

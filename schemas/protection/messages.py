@@ -16,7 +16,7 @@ from pydantic import Field
 from schemas.base import Record
 from schemas.names import Digest, Moment, Name, Note, SiteName
 from schemas.privacy import PrivacyStatement
-from schemas.protection.agreement import Hex32, PublicKeys
+from schemas.protection.agreement import PublicKey, PublicKeys
 from schemas.update import Binding, Head, Request
 
 Purpose: TypeAlias = Literal["train", "evaluate"]
@@ -179,7 +179,7 @@ class Announcement(_AttemptBinding):
     kind: Literal["announcement"] = "announcement"
     site: SiteName
     head: Head
-    sealing: Hex32
+    sealing: PublicKey
 
 
 class Deal(_AttemptBinding):
@@ -194,7 +194,7 @@ class Deal(_AttemptBinding):
     head: Head
     sites: tuple[SiteName, ...]
     """Those that announced themselves, as this site was told."""
-    sealing: Hex32
+    sealing: PublicKey
     """Public half of the key that the boxes are sealed with."""
     key: Digest | None
     """Of the CKKS key; 256 random bits at least stand behind it."""

@@ -102,9 +102,8 @@ def test_a_masked_value_is_what_whole_numbers_say(ring: Ring) -> None:
         seeds = [(agreement.self_seed(part.seed, agreed.bound_bytes), 1)]
         for other in set(names(4)) - {site}:
             # From the other side: a pair's seed is the same for both.
-            seed = agreement.pair_seed(
-                attempt.parts[other].mask, part.public.mask, agreed.bound_bytes
-            )
+            secret, pair = attempt.parts[other].mask, (other, site)
+            seed = agreement.pair_seed(secret, part.public.mask, agreed.bound_bytes, pair=pair)
             seeds.append((seed, 1 if site < other else -1))
         streams = [
             (Cipher(AES(seed), CTR(bytes(16))).encryptor().update(bytes(100 * width)), sign)

@@ -32,7 +32,7 @@ def keys(attempt: Attempt, **changes: PublicKeys) -> dict[str, PublicKeys]:
 
 SEVEN, NINE = ("0" + one + "00" * 31 for one in "79")
 STRANGE = PublicKeys(cipher=NINE, mask=SEVEN, seed=NINE)
-SMALL = PublicKeys(cipher="00" * 32, mask=SEVEN, seed=NINE)
+SMALL = PublicKeys.model_construct(cipher="00" * 32, mask=SEVEN, seed=NINE)
 Told = Callable[[Attempt], dict[str, PublicKeys]]
 
 ADVERTS: dict[str, tuple[Told, str]] = {
