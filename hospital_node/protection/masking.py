@@ -13,9 +13,8 @@ from collections.abc import Collection, Iterator, Mapping
 
 from pydantic import Field
 
-from hospital_node.protection.sites import hold_sites
+from hospital_node.protection.sites import hold_sites, refused
 from schemas.base import Record
-from schemas.errors import EnvelopeRefused
 from schemas.names import SiteName
 from schemas.protection import agreement, shamir
 from schemas.protection.agreement import Hex32, PublicKeys
@@ -74,10 +73,10 @@ def shared(part: Part, terms: Terms, keys: Mapping[SiteName, PublicKeys]) -> tup
     """
     hold_sites(part, terms, keys, least=terms.least)
     if keys[part.site] != part.public:
-        raise _refused("this site's own keys were altered")
+        raise refused("this site's own keys were altered")
     named = [key for one in keys.values() for key in (one.cipher, one.mask)]
     if len(set(named)) != len(named):
-        raise _refused("a key stands twice among the adverts")
+        raise refused("a key stands twice among the adverts")
     numbers = [terms.number(one) for one in keys]
     of_seed, of_key = (
         shamir.split(bytes.fromhex(one), threshold=terms.threshold, numbers=numbers)
@@ -104,7 +103,7 @@ def masked(part: Part, terms: Terms, boxes: Mapping[SiteName, bytes], vector: El
     """
     hold_sites(part, terms, {*boxes, part.site}, least=terms.least)
     if not boxes.keys() <= part.keys.keys():
-        raise _refused("it names a site that did not advertise")
+        raise refused("it names a site that did not advertise")
     held = {part.site: part.held[part.site]}
     for other, box in boxes.items():
         way = (other, part.site)
@@ -135,10 +134,10 @@ def agreed(part: Part, terms: Terms, survivors: Collection[SiteName]) -> Part:
     """
     ordered = tuple(sorted(survivors))
     if part.survivors and part.survivors != ordered:
-        raise _refused("this site agreed to another set of survivors")
+        raise refused("this site agreed to another set of survivors")
     hold_sites(part, terms, survivors, least=terms.least)
     if not set(survivors) <= part.held.keys():
-        raise _refused("a survivor has shared nothing with this site")
+        raise refused("a survivor has shared nothing with this site")
     return part.model_copy(update={"survivors": ordered})
 
 
@@ -149,14 +148,17 @@ def unmasked(part: Part, terms: Terms, agreeing: Collection[SiteName]) -> bytes:
     is left of the part is erased by the caller, on disk, before the shares leave.
 
     Raises:
-        EnvelopeRefused: nothing was agreed to, or too few survivors agree to the same set.
+        EnvelopeRefused: another attempt, nothing was agreed to, or too few survivors agree to the
+        same set.
     """
+    if part.context != terms.context:
+        raise refused("it is about another attempt")
     if not part.survivors:
-        raise _refused("this site has agreed to no set of survivors")
+        raise refused("this site has agreed to no set of survivors")
     if not set(agreeing) <= set(part.survivors):
-        raise _refused("an agreement is of a site that did not survive")
+        raise refused("an agreement is of a site that did not survive")
     if len(set(agreeing)) < terms.threshold:
-        raise _refused(
+        raise refused(
             f"{len(set(agreeing))} sites agree to the survivors, {terms.threshold} are needed"
         )
     return b"".join(
@@ -175,9 +177,3 @@ def _cipher_key(
 def _held(shares: tuple[int, int]) -> HeldShares:
     seed, key = (one.to_bytes(shamir.SHARE_BYTES, "big").hex() for one in shares)
     return HeldShares(seed=seed, key=key)
-
-
-def _refused(found: str) -> EnvelopeRefused:
-    message = f"masking refused: {found}"
-    next_step = "nothing was opened; resume the run, which begins a fresh attempt"
-    return EnvelopeRefused(message, next_step=next_step)

@@ -16,6 +16,7 @@ from schemas.errors import QuorumLost
 from schemas.names import SiteName, digest_of
 from schemas.protection.agreement import PublicKeys
 from schemas.protection.messages import (
+    EXCHANGES,
     Advert,
     Agreement,
     Exchange,
@@ -162,6 +163,26 @@ def test_a_second_unmasking_is_refused_and_so_is_another_attempt(tmp_path: Path)
         again: dict[str, Any] = {"attempt": 2, "body": b"", "request": "again"}
         attacked.refused("has no value of round 1 to give", exchange="advertise", **again)
         attacked.refused("takes part in no attempt of round 1", exchange="agree", **again)
+
+
+def test_an_unmasking_of_an_earlier_attempt_tells_no_share_of_a_later_one(tmp_path: Path) -> None:
+    with round_before(tmp_path, "unmask") as attacked:
+        later(attacked, until="agree")
+        # The request of attempt 1, with what all sites signed in it.
+        attacked.refused("it is about another attempt", body=attacked.packet.body)
+
+
+def later(attacked: Attacked, *, until: Exchange) -> None:
+    """Carry out the exchanges of attempt 2, as the honest aggregator would."""
+    body = b""
+    for exchange in EXCHANGES["masked"]:
+        asked: dict[str, Any] = {"exchange": exchange, "request": f"{exchange}-2", "attempt": 2}
+        replies = [attacked.asked(site, body=body, participants=FOUR, **asked) for site in FOUR]
+        if exchange == until:
+            return
+        is_word = exchange == "advertise"
+        body = framed(one.envelope if is_word else one.body for one in replies)
+        body = b"" if exchange == "input" else body
 
 
 def test_no_exchange_is_answered_before_the_one_that_it_follows(tmp_path: Path) -> None:

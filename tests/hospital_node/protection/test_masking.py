@@ -154,6 +154,12 @@ def test_agreements_are_refused(agreeing: tuple[str, ...], reason: str) -> None:
         masking.unmasked(attempt.parts["s00"], attempt.terms, agreeing)
 
 
+def test_nothing_is_unmasked_for_another_attempt() -> None:
+    attempt = at("unmask")
+    with pytest.raises(EnvelopeRefused, match="it is about another attempt"):
+        masking.unmasked(attempt.parts["s00"], terms(5, attempt=2), SITES)
+
+
 def test_nothing_is_unmasked_before_a_set_was_agreed_to() -> None:
     attempt = at("agree")
     with pytest.raises(EnvelopeRefused, match="agreed to no set of survivors"):
