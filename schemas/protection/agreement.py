@@ -11,6 +11,7 @@
 """
 
 import hashlib
+import secrets
 from collections.abc import Iterable
 from typing import Annotated, TypeAlias
 
@@ -53,11 +54,11 @@ _PROBE = X25519PrivateKey.from_private_bytes(bytes(32))
 PublicKey: TypeAlias = Annotated[Hex32, AfterValidator(usable)]
 """The public half of an X25519 key."""
 
-_NONCE = bytes(12)
-"""A cipher's key is for one attempt, sender and receiver, and seals one message."""
+_NONCE_BYTES = 12
+"""Drawn for each box: a home that was put back to before it shared would seal twice with a key."""
 
-BOX_BYTES = 2 * SHARE_BYTES + 16
-"""A sealed pair of shares."""
+BOX_BYTES = _NONCE_BYTES + 2 * SHARE_BYTES + 16
+"""A nonce, and a sealed pair of shares."""
 
 
 class PublicKeys(Record):
@@ -106,7 +107,8 @@ def sealed_shares(
 ) -> bytes:
     """Seal a share of a seed and one of a mask key; `way` is sender and receiver."""
     content = b"".join(one.to_bytes(SHARE_BYTES, "big") for one in shares)
-    return ChaCha20Poly1305(key).encrypt(_NONCE, content, _bound(context, way))
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    return nonce + ChaCha20Poly1305(key).encrypt(nonce, content, _bound(context, way))
 
 
 def opened_shares(
@@ -117,8 +119,9 @@ def opened_shares(
     Raises:
         EnvelopeRefused: sealed otherwise, or changed on the way.
     """
+    nonce, sealed = box[:_NONCE_BYTES], box[_NONCE_BYTES:]
     try:
-        content = ChaCha20Poly1305(key).decrypt(_NONCE, box, _bound(context, way))
+        content = ChaCha20Poly1305(key).decrypt(nonce, sealed, _bound(context, way))
     except (InvalidTag, ValueError):
         message = f"request refused: the shares of {way[0]} for {way[1]} do not open"
         next_step = "the aggregator must hand on what the site sent, unchanged"

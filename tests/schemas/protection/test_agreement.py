@@ -99,6 +99,21 @@ def test_both_sites_of_a_pair_have_its_keys() -> None:
     assert there != back
 
 
+def test_boxes_of_one_key_share_no_keystream() -> None:
+    """A home that was put back to before it shared has the same key, and draws a new polynomial."""
+    key, way, shares = bytes(32), ("east", "west"), [(1, 2), (3, 4)]
+    first, second = (
+        agreement.sealed_shares(one, key=key, context=CONTEXT, way=way) for one in shares
+    )
+    assert len(first) == agreement.BOX_BYTES
+    plain = [b"".join(one.to_bytes(66, "big") for one in pair) for pair in shares]
+    for start in range(len(first) - len(plain[0]) + 1):
+        told = bytes(a ^ b for a, b in zip(first[start:], second[start:], strict=True))
+        assert told[:132] != bytes(a ^ b for a, b in zip(*plain, strict=True))
+    for box, pair in ((first, shares[0]), (second, shares[1])):
+        assert agreement.opened_shares(box, key=key, context=CONTEXT, way=way) == pair
+
+
 def hkdf(secret: bytes, info: bytes) -> bytes:
     """RFC 5869 with SHA-256, no salt and one block, from nothing but HMAC."""
 
