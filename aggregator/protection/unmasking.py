@@ -58,8 +58,8 @@ def _masks(terms: Terms, roll: Roll, revealed: Revealed) -> Iterator[Mask]:
         key = _secret(told, agreement.public, told.keys.mask)
         for other in roll.survivors:
             mask = roll.keys[other].mask
-            seed = agreement.pair_seed(key, mask, context, pair=(site, other))
-            yield Mask(seed, is_added=not terms.adds(other, site))
+            shared = agreement.pair_seed(key, mask, context, pair=(site, other))
+            yield Mask(shared, is_added=not terms.adds(other, site))
 
 
 @dataclass(frozen=True, slots=True)

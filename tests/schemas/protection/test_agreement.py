@@ -60,7 +60,7 @@ def shared_secret(secret: str, other: str) -> bytes:
 @pytest.mark.parametrize("name", ["cipher", "mask"])
 def test_a_key_has_one_spelling_and_a_large_order(key: str, name: str) -> None:
     keys = {"cipher": agreement.public(OWN), "mask": agreement.public(OTHER), "seed": "00" * 32}
-    assert PublicKeys.model_validate(keys)
+    assert PublicKeys.model_validate(keys).model_dump() == keys
     with pytest.raises(ValidationError):
         PublicKeys.model_validate(keys | {name: key})
 
