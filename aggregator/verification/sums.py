@@ -3,7 +3,8 @@
 * A sum has enough survivors, and enough of them agreed, each in its own log, to just this set.
 * What the aggregator names is what the sites say they sent: adverts, values under masks or
   encryption, agreements, openings.
-* A site helped to open one sum of a round, and no update or histogram of its own left it.
+* A site helped to open one sum of a round. By its own log no update or histogram left it by itself
+  where the plan sums them, and none that it signed alone is here.
 * A model of such a round is made of the very values in its sum.
 * A masked sum itself stands on the aggregator's word: to compute it again would take the secrets
   that masking keeps. An encrypted one stands on the signed openings of the sites, which are equal.
@@ -41,6 +42,7 @@ def hold_sums(story: Story, findings: Findings) -> None:
                 findings.fault(story.own, index, told, _EXCHANGED)
     _hold_once(story, findings)
     _hold_hidden(story, findings)
+    _hold_unsigned(story, findings)
     if story.plan.protection.kind != "open":
         _hold_models(story, findings)
 
@@ -120,6 +122,14 @@ def _hold_hidden(story: Story, findings: Findings) -> None:
             if one.run == story.run and artefact in hidden:
                 found = f"{artefact} of round {one.round} left this site in the open"
                 findings.fault(origin, index, found, "The plan opens nothing but sums of these.")
+
+
+def _hold_unsigned(story: Story, findings: Findings) -> None:
+    """Hold that no site signed a histogram for itself alone where the plan sums them."""
+    for one in story.evaluations.values():
+        if one.run == story.run and is_summed(story.plan, "evaluate"):
+            found = f"a histogram of round {one.round} that {one.site} signed alone is here"
+            findings.fault(story.own, None, found, "The plan opens nothing but sums of these.")
 
 
 def _hold_models(story: Story, findings: Findings) -> None:

@@ -19,6 +19,8 @@ from aggregator.config import AggregatorHome
 from schemas.audit.events import AuditEvent
 from schemas.audit.verification.container import Container
 from schemas.plan import TrainingPlan
+from schemas.update import Evaluation, Histogram
+from schemas.wire.envelope import signed
 from schemas.wire.keys import SigningKey
 from tests.bundles import OWN, Finished, repacked, understood
 from tests.encrypted import ENCRYPTED
@@ -31,6 +33,12 @@ Facts = dict[str, Any]
 def masked_run() -> Finished:
     """Run a masked study to its end, once in a process."""
     return finished("input", MASKED | SUMMED)
+
+
+@cache
+def summed_evaluation_run() -> Finished:
+    """Run a study of open updates and summed histograms to its end, once in a process."""
+    return finished("input", SUMMED)
 
 
 @cache
@@ -149,6 +157,7 @@ def test_a_sum_that_is_told_otherwise_is_found(
 WHOLE = {
     "a masked update": (masked_run, "train", "update"),
     "a masked histogram": (masked_run, "evaluate", "histogram"),
+    "a masked histogram of open updates": (summed_evaluation_run, "evaluate", "histogram"),
     "an encrypted update": (encrypted_run, "train", "update"),
 }
 
@@ -221,6 +230,33 @@ def test_a_site_that_says_what_could_show_a_value_is_found(
     tmp_path: Path, change: Callable[[list[Facts]], None], found: str
 ) -> None:
     assert any(found in one for one in retold(tmp_path, change))
+
+
+def test_an_untouched_bundle_of_open_updates_and_masked_histograms_verifies(tmp_path: Path) -> None:
+    findings, _ = understood(repacked(summed_evaluation_run().files), tmp_path)
+    assert findings.faults == []
+
+
+def test_a_histogram_that_a_site_signed_alone_is_found_in_the_bundle(tmp_path: Path) -> None:
+    run = masked_run()
+    plan = TrainingPlan.from_canonical(run.files["plan.json"])
+    found = Evaluation(
+        federation="t",
+        run=run.run,
+        plan=plan.digest,
+        round=1,
+        request=f"{run.run}.1.evaluate",
+        site="west",
+        head=run.files["logs/site/west/heads/own"].decode(),
+        arrays=plan.initial.arrays,
+        histogram=Histogram(counts=((1,), (2,))),
+        privacy=None,
+    )
+    envelope = signed(found, run.keys["site/west"])
+    files = run.listed(run.files | {"evaluations/000001-west.json": envelope})
+    findings, _ = understood(repacked(files), tmp_path)
+    told = "a histogram of round 1 that west signed alone is here"
+    assert told in [one.found for one in findings.faults]
 
 
 def test_the_log_tells_who_was_in_each_sum_and_no_share() -> None:
