@@ -19,9 +19,8 @@ import numpy as np
 import tenseal
 from numpy.typing import NDArray
 
-SLOTS = 4096
-RING = 2 * SLOTS
-MODULUS_BITS = (60, 40, 60)
+from schemas.protection.ciphertexts import MODULUS_BITS, RING, SLOTS, chunks
+
 SCALE = 2.0**40
 _POLYNOMIALS = 2
 """Of a ciphertext that was never multiplied."""
@@ -36,11 +35,6 @@ class MalformedCiphertext(ValueError):
 def new_key() -> bytes:
     """Make a secret key from the system's generator."""
     return _written(_context(), with_secret=True)
-
-
-def chunks(size: int) -> list[int]:
-    """Return the number of values in each ciphertext of so many."""
-    return [min(SLOTS, size - start) for start in range(0, size, SLOTS)]
 
 
 def encrypted(key: bytes, values: NDArray[np.float64]) -> Iterator[bytes]:

@@ -248,7 +248,7 @@ def test_a_histogram_that_a_site_signed_alone_is_found_in_the_bundle(tmp_path: P
         request=f"{run.run}.1.evaluate",
         site="west",
         head=run.files["logs/site/west/heads/own"].decode(),
-        arrays=plan.initial.arrays,
+        arrays=plan.initial.arrays or "",
         histogram=Histogram(counts=((1,), (2,))),
         privacy=None,
     )

@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import tenseal
 
-from hospital_node.protection import apart, ckks
+from hospital_node.protection import apart
+from schemas.protection import ciphertexts
 
 PARAMETERS = 100_000
 SITES = 4
@@ -30,8 +31,8 @@ def measured(parameters: int = PARAMETERS, *, repeats: int = 15) -> dict[str, fl
         begun = time.perf_counter()
         apart.encrypted(key, values)
         between = time.perf_counter()
-        for start in range(0, parameters, ckks.SLOTS):
-            tenseal.ckks_vector(context, values[start : start + ckks.SLOTS]).serialize()
+        for start in range(0, parameters, ciphertexts.SLOTS):
+            tenseal.ckks_vector(context, values[start : start + ciphertexts.SLOTS]).serialize()
         if number:  # the first repeat starts the process and reads the key
             ours.append(between - begun)
             direct.append(time.perf_counter() - between)

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from hospital_node.protection import apart, ckks
 from schemas.errors import ArraysRefused, FederationError
+from schemas.protection import ciphertexts
+from schemas.protection.messages import framed
 from tests.benchmarks import _encryption
 
 KEY = ckks.new_key()
-SIZE = ckks.SLOTS + 5
+SIZE = ciphertexts.SLOTS + 5
 VALUES = np.linspace(-1.0, 1.0, SIZE)
 
 
@@ -29,7 +31,7 @@ def written(context: tenseal.Context, **kept: bool) -> bytes:
 
 
 def context(
-    *bits: int, scale_bits: int = 40, ring: int = ckks.RING, kind: str = "SYMMETRIC"
+    *bits: int, scale_bits: int = 40, ring: int = ciphertexts.RING, kind: str = "SYMMETRIC"
 ) -> tenseal.Context:
     made = tenseal.context(
         tenseal.SCHEME_TYPE.CKKS,
@@ -47,9 +49,51 @@ PUBLIC = context(60, 40, 60, kind="ASYMMETRIC")
 WEAK = context(40, 20, 40, scale_bits=20, ring=4096)
 
 
+@pytest.mark.parametrize(("sites", "largest"), [(1, 1.0), (9, 100.0), (4, 1e6), (3, 1e9)])
+def test_the_error_of_a_sum_is_not_over_the_one_that_plans_are_held_to(
+    sites: int, largest: float
+) -> None:
+    values = np.random.default_rng(sites).uniform(-largest, largest, (sites, SIZE)) / sites
+    columns = {f"s{place}": apart.encrypted(KEY, one) for place, one in enumerate(values)}
+    exact = values.sum(axis=0)
+    found = apart.decrypted(KEY, apart.summed(columns, SIZE), SIZE) - exact
+    assert found.std() <= 1.1 * ciphertexts.error(largest, sites=sites)
+    assert found.std() >= 2.0**-34
+
+
 @settings(max_examples=8, deadline=None)
 @given(
-    size=st.sampled_from([1, 7, ckks.SLOTS, SIZE]),
+    size=st.sampled_from([1, 7, ciphertexts.SLOTS, SIZE]),
+    largest=st.sampled_from([0.0, 1e-9, 1.0, 1e9]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_ciphertexts_are_as_many_and_as_long_as_any_plan_may_expect(
+    size: int, largest: float, seed: int
+) -> None:
+    values = np.random.default_rng(seed).uniform(-largest, largest, size)
+    made = apart.encrypted(KEY, values)
+    whole = framed(made)
+    assert ciphertexts.are_whole(whole, size)
+    assert len(whole) <= ciphertexts.settled_bytes(size, sites=1)
+    short, long = bytes(ciphertexts.LEAST_BYTES - 1), bytes(ciphertexts.MOST_BYTES + 1)
+    for wrong in (
+        b"",
+        b"x",
+        whole[:-1],
+        whole + b"x",
+        whole + framed([made[0]]),
+        framed(made[1:]),
+        framed([*made[1:], short]),
+        framed([*made[1:], long]),
+        bytes(len(whole)),
+        b"\xff" * len(whole),
+    ):
+        assert not ciphertexts.are_whole(wrong, size)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    size=st.sampled_from([1, 7, ciphertexts.SLOTS, SIZE]),
     sites=st.integers(1, 12),
     largest=st.sampled_from([1e-6, 1.0, 1000.0]),
     seed=st.integers(0, 2**32 - 1),
@@ -97,7 +141,7 @@ MALFORMED: dict[str, Callable[[list[bytes]], list[bytes]]] = {
         told[1],
     ],
     "of another scale": lambda told: [
-        tenseal.ckks_vector(OURS, VALUES[: ckks.SLOTS], scale=2.0**30).serialize(),
+        tenseal.ckks_vector(OURS, VALUES[: ciphertexts.SLOTS], scale=2.0**30).serialize(),
         told[1],
     ],
     "of another ring": lambda told: [vector(WEAK, VALUES[:2048]), told[1]],
@@ -171,6 +215,6 @@ def test_a_node_without_the_library_says_which_extra_it_needs(
 
 
 def test_the_benchmark_opens_the_sum_that_it_measures() -> None:
-    figures = _encryption.measured(ckks.SLOTS, repeats=1)
+    figures = _encryption.measured(ciphertexts.SLOTS, repeats=1)
     assert figures.keys() == {"encryption_s", "encryption_vs_tenseal", "longest_block_s"}
     assert all(one > 0 for one in figures.values())

@@ -22,6 +22,21 @@ MASKED_SUMS: dict[str, Any] = {
     "evaluation": {"rounds": (2,), "protection": "masked"},
 }
 
+
+def weighing(*weights: float) -> tuple[dict[str, Any], ...]:
+    return tuple(one | {"weight": weight} for one, weight in zip(FOUR, weights, strict=True))
+
+
+def encrypting(fraction_bits: int, **gate: float) -> dict[str, Any]:
+    fields = {"kind": "encrypted", "fraction_bits": fraction_bits}
+    return ENCRYPTED | {"protection": fields, "update_gate": BOUND | gate}
+
+
+FIFTY = {
+    "sites": tuple({"site": f"s{one:02d}", "expected_patients": 10.0} for one in range(50)),
+    "participation": {"quorum": 34},
+}
+
 HOLDS: dict[str, dict[str, Any]] = {
     "masked": MASKED,
     "masked in the ring 2^64": MASKED | {"protection": {"kind": "masked", "fraction_bits": 50}},
@@ -32,6 +47,13 @@ HOLDS: dict[str, dict[str, Any]] = {
     "masked evaluation of open updates": MASKED_SUMS,
     "both masked": MASKED | MASKED_SUMS,
     "encrypted": ENCRYPTED,
+    "a site of nine tenths of the weights": MASKED | {"sites": weighing(27, 1, 1, 1)},
+    "an open plan of any weights": {"sites": weighing(1e9, 1, 1, 1)},
+    "a small weight that keeps 16 bits": MASKED
+    | {"sites": weighing(1, 1, 1, 3 / 2000), "protection": {"kind": "masked", "fraction_bits": 24}},
+    "encrypted as finely as four sites allow": encrypting(21),
+    "encrypted as finely as fifty sites allow": encrypting(19) | FIFTY,
+    "encrypted values up to a million": encrypting(20, max_norm=1e6),
     "encrypted random features": ENCRYPTED
     | {"trainable": "all", "network": {"kind": "gabor-fourier"}},
 }
@@ -46,6 +68,10 @@ def _of(*, combiner: dict[str, Any]) -> dict[str, Any]:
 _EACH = "the combiner must see each update, and the protection shows only their sum"
 _THRESHOLD = "the quorum is under the protection's threshold"
 _COMPARES = "the update gate compares updates, and the protection shows only their sum"
+_DWARFS = "the weight of one site is over nine tenths of all"
+_VANISHES = "the site with the least weight would be lost in the fixed point"
+_TOO_FINE = "the sum would leave finer than encryption is exact"
+_COARSE = {"kind": "masked", "fraction_bits": 20}
 _SITES = "masked evaluation shows no figures of a site"
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -70,6 +96,24 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         },
         "overflows the largest ring",
     ),
+    "a site of more than nine tenths": (MASKED | {"sites": weighing(28, 1, 1, 1)}, _DWARFS),
+    "a site of almost all, in a fine ring": (
+        MASKED
+        | {"sites": weighing(1e9, 1, 1, 1), "protection": {"kind": "masked", "fraction_bits": 52}},
+        _DWARFS,
+    ),
+    "a site of almost none": (MASKED | {"sites": weighing(1, 1, 1, 1e-3)}, _VANISHES),
+    "a bound of few steps": (
+        MASKED | {"update_gate": {"max_norm": 0.01}, "protection": _COARSE},
+        _VANISHES,
+    ),
+    "an encrypted bound of few steps": (
+        encrypting(8, max_norm=100.0),
+        _VANISHES,
+    ),
+    "encryption finer than its error": (encrypting(22), _TOO_FINE),
+    "encryption finer than fifty sites' error": (encrypting(20) | FIFTY, _TOO_FINE),
+    "encryption of large values": (encrypting(20, max_norm=1e9), _TOO_FINE),
     "a ratio of norms": (MASKED | {"update_gate": BOUND | {"max_norm_ratio": 3.0}}, _COMPARES),
     "a cosine": (MASKED | {"update_gate": BOUND | {"least_cosine": 0.1}}, _COMPARES),
     "opposed norms": (MASKED | {"update_gate": BOUND | {"opposed_norm_ratio": 1.0}}, _COMPARES),
