@@ -11,14 +11,17 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGExtended12Bit,
     JPEGLSLossless,
     RLELossless,
 )
@@ -27,7 +30,10 @@ from hospital_node.cohort.reasons import REASONS, NotUsed
 from hospital_node.cohort.workers import dismiss, read_apart
 from schemas.contract import DataContract
 from schemas.image_rules import EachFrame, Range
-from tests.hospital_node.cohort.exports import contract, image, pixels
+from schemas.recipe import OwnWindow
+from tests.hospital_node.cohort.exports import contract, image, pixels, recipe
+from tests.hospital_node.cohort.test_codecs import EXTENDED
+from tests.hospital_node.cohort.test_tables import table
 from tests.readers import watched
 
 SYNTAXES = (
@@ -51,21 +57,42 @@ def generous() -> DataContract:
         photometric=("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL"),
         frames=EachFrame(),
         burned_in="warn",
+        preprocessing=recipe(intensity=OwnWindow()),
     )
 
 
 def originals() -> list[bytes]:
-    return [written(syntax) for syntax in SYNTAXES]
+    plain = [written(example(), syntax) for syntax in SYNTAXES]
+    tables = example(
+        ModalityLUTSequence=[table(4096, 0, 16)], VOILUTSequence=[table(65536, 0, 12, form="OW")]
+    )
+    return [*plain, written(tables, ExplicitVRLittleEndian), written(of_12_bits(), None)]
 
 
-def written(syntax: UID) -> bytes:
-    dataset = image(1, patient="P", values=pixels(1, shape=(48, 48)))
+def example(**changes: Any) -> Dataset:
+    values = pixels(1, shape=(48, 48))
+    return image(1, patient="P", values=values, WindowCenter="2048", WindowWidth="4096", **changes)
+
+
+def of_12_bits() -> Dataset:
+    """Return an image in JPEG of 12 bits."""
+    source, dataset = dcmread(EXTENDED), example()
+    for keyword in ("Rows", "Columns", "PixelData"):
+        setattr(dataset, keyword, source[keyword].value)
+    dataset["PixelData"].is_undefined_length = True
+    dataset["PixelData"].VR = "OB"
+    dataset.file_meta.TransferSyntaxUID = JPEGExtended12Bit
+    return dataset
+
+
+def written(dataset: Dataset, syntax: UID | None) -> bytes:
+    """Return a file in a transfer syntax; None: it is in its own already."""
     inner = Dataset()
     inner.PatientName = "Made^Up"
     dataset.ReferencedImageSequence = [inner]
     if syntax in {ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian}:
         dataset.file_meta.TransferSyntaxUID = syntax
-    else:
+    elif syntax is not None:
         dataset.compress(syntax, generate_instance_uid=False)
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
