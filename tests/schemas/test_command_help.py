@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import dropwhile
 
 import click
 import pytest
@@ -58,7 +59,11 @@ def test_every_command_shows_its_examples_and_what_it_needs(
 
 
 def called(typed: list[str]) -> click.Command:
-    """Return the command that words call; every option of theirs is one that it has."""
+    """Return the command that words call; every option of theirs is one that it has.
+
+    Settings of the environment may stand before them, as a shell takes them.
+    """
+    typed = list(dropwhile(lambda word: re.fullmatch(r"[A-Z_]+=.*", word), typed))
     known = [found for found in COMMANDS.values() if typed_as(typed, found[0])]
     words, command = max(known, key=lambda one: len(one[0]))
     options = {word for one in command.params for word in one.opts}
