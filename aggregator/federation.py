@@ -93,7 +93,8 @@ class Federation:
         The same entry again changes nothing.
 
         Raises:
-            EnvelopeRefused: the site has another key, or the key is unfit or was revoked.
+            EnvelopeRefused: the site has another key or was revoked, or the key is unfit or was
+            revoked.
             HomeRefused: the root key is not here.
         """
         roster = self.roster()
@@ -105,6 +106,11 @@ class Federation:
             message = f"enrolment refused: {site} has joined with another key"
             raise EnvelopeRefused(
                 message, next_step="use the home that joined, or another site name"
+            )
+        if known is None and any(one.site == site for one in roster.revoked):
+            message = f"enrolment refused: {site} was revoked, and its log ended with its key"
+            raise EnvelopeRefused(
+                message, next_step="join under another site name; a new plan names that one"
             )
         if {key, witness} & roster.gone():
             message = f"enrolment refused: a key of {site} was revoked or replaced"

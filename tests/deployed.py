@@ -94,9 +94,11 @@ class Deployed:
             )
         return self.processes[name]
 
-    def serve(self) -> None:
-        self.start("serve", "aggregator", "serve", "--home", self.study.aggregator)
-        wait_for_port(self.port, self.processes["serve"])
+    def serve(self, *, behind: int | None = None) -> None:
+        """Serve at the address that nodes call, or at another port that something forwards to."""
+        listen = () if behind is None else ("--listen", f"127.0.0.1:{behind}")
+        self.start("serve", "aggregator", "serve", "--home", self.study.aggregator, *listen)
+        wait_for_port(behind or self.port, self.processes["serve"])
 
     def nodes(self) -> None:
         for site in self.study.nodes:

@@ -244,3 +244,20 @@ def test_an_expired_key_is_not_believed(tmp_path: Path) -> None:
     assert {one.site for one in seen if isinstance(one, ReplyReceived)} == {"east", "north"}
     reasons = {one.reason for one in seen if isinstance(one, Quarantined)}
     assert reasons == {"reply refused: the site's key expired at 2026-01-01T00:00:00.000Z"}
+
+
+def test_the_name_of_a_revoked_site_is_not_given_again_and_its_log_stays(tmp_path: Path) -> None:
+    study = made(tmp_path, **ONE_ROUND)
+    with conducting(study) as (_, conducted, _):
+        conducted()
+    with opened_federation(study.aggregator) as federation:
+        before = federation.log_of("west").size
+        assert before
+        federation.revoke("west")
+        new = [SigningKey.generate().public for _ in range(4)]
+        with pytest.raises(EnvelopeRefused, match="west was revoked, and its log ended") as found:
+            federation.enrol("west", new[0], new[1])
+        assert "another site name" in found.value.next_step
+        federation.enrol("west-2", new[2], new[3])
+        assert federation.log_of("west").size == before
+        assert federation.log_of("west-2").size == 0

@@ -1,5 +1,7 @@
 """Every process may be killed in mid-round: the run ends, and nothing is charged or used twice."""
 
+import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +10,18 @@ from typing import Any
 import pytest
 
 from hospital_node.privacy.ledger import Ledger
-from schemas.audit.events import Facts, ReplyReceived, RequestSent, RoundMoved, RunOpened
-from tests.deployed import Deployed, deployed
+from schemas.audit.events import (
+    Facts,
+    ReplyMissing,
+    ReplyReceived,
+    RequestSent,
+    RoundMoved,
+    RunClosed,
+    RunOpened,
+)
+from schemas.errors import QuorumLost
+from tests.deployed import PATIENCE_S, Deployed, deployed, free_port
+from tests.losing import line
 from tests.study import SITES
 
 THREE_ROUNDS: dict[str, Any] = {
@@ -40,9 +52,90 @@ def test_relay_node_and_run_are_killed_in_mid_round_and_the_run_ends_whole(tmp_p
         one.until(asked(2))
         run.kill()
         run.wait()
-        [name] = {one.run for one in one.facts() if isinstance(one, RunOpened)}
+        name = name_of(one)
         assert one.led("--resume", name)["run"] == name
         assert_whole(one)
+
+
+@pytest.mark.soak
+def test_the_whole_aggregator_is_killed_and_its_run_is_resumed(tmp_path: Path) -> None:
+    with deployed(tmp_path, **THREE_ROUNDS) as one:
+        one.serve()
+        one.nodes()
+        one.lead()
+        one.until(asked(2, "evaluate"))
+        for name in ("run", "serve"):
+            one.kill(name)
+        one.serve()
+        one.lead("--resume", name_of(one))
+        ended(one)
+        assert_nothing_twice(one)
+
+
+def name_of(one: Deployed) -> str:
+    [name] = {fact.run for fact in one.facts() if isinstance(fact, RunOpened)}
+    return name
+
+
+def ended(one: Deployed) -> None:
+    """Let a run end, resumed as often as a person would who is told that its quorum was lost."""
+    for _ in range(5):
+        status = one.processes["run"].wait(timeout=4 * PATIENCE_S)
+        if status != QuorumLost.exit_status or "abandoned" not in one.log("run"):
+            break
+        one.lead("--resume", name_of(one))
+    assert any(isinstance(fact, RunClosed) for fact in one.facts()), one.log("run")
+
+
+def assert_nothing_twice(one: Deployed) -> None:
+    """Hold that each site's reply to a request is one, and charged, whatever was lost."""
+    received = {
+        (fact.site, fact.request, fact.reply)
+        for fact in one.facts()
+        if isinstance(fact, ReplyReceived)
+    }
+    assert len({(site, request) for site, request, _ in received}) == len(received)
+    for site in SITES:
+        with Ledger(one.study.nodes[site] / "ledger.sqlite") as ledger:
+            charged = Counter(entry.request for entry in ledger.entries())
+        assert set(charged.values()) == {1}
+        assert {request for name, request, _ in received if name == site} <= set(charged)
+
+
+@pytest.mark.parametrize(
+    "seconds", [pytest.param(4, id="short"), pytest.param(60, id="long", marks=pytest.mark.soak)]
+)
+def test_a_network_that_is_lost_for_a_while_costs_no_run(tmp_path: Path, seconds: int) -> None:
+    with deployed(tmp_path, **THREE_ROUNDS) as one:
+        behind = free_port()
+        with line(one.port, behind) as between:
+            one.serve(behind=behind)
+            one.nodes()
+            one.lead()
+            one.until(asked(1, "evaluate"))
+            between.lose()
+            crossed = between.forwarded
+            time.sleep(seconds)
+            assert between.forwarded == crossed
+            between.restore()
+            ended(one)
+        assert_nothing_twice(one)
+
+
+@pytest.mark.soak
+def test_a_site_that_stands_still_is_left_out_and_its_late_reply_is_not_used(
+    tmp_path: Path,
+) -> None:
+    with deployed(tmp_path, **THREE_ROUNDS) as one:
+        one.serve()
+        one.nodes()
+        one.lead()
+        one.until(lambda fact: isinstance(fact, ReplyReceived) and fact.site == "east")
+        one.processes["east"].send_signal(signal.SIGSTOP)
+        one.until(lambda fact: isinstance(fact, ReplyMissing) and fact.site == "east")
+        one.processes["east"].send_signal(signal.SIGCONT)
+        ended(one)
+        assert_nothing_twice(one)
 
 
 def assert_whole(one: Deployed) -> None:
@@ -75,8 +168,7 @@ def test_any_process_is_killed_in_any_half_of_a_round(
         one.until(asked(2, purpose))
         one.kill(name)
         if name == "run":
-            [opened] = {one.run for one in one.facts() if isinstance(one, RunOpened)}
-            one.led("--resume", opened)
+            one.led("--resume", name_of(one))
         else:
             one.serve() if name == "serve" else one.node(name)
             run.wait()
