@@ -19,10 +19,9 @@ from aggregator.gates.update_gate import Fault, faults_of_self_check
 from aggregator.protection.attempts import Sums
 from aggregator.protection.exchanging import Attempt, Lost, envelopes, exchanged, hold, whole
 from aggregator.protection.settling import has_settled, opened_by_sites
-from aggregator.protection.unmasking import Roll, unmask
+from aggregator.protection.unmasking import Roll, SecretLost, unmask
 from aggregator.run_state import OpenedSum, SiteHistogram
 from schemas.audit.events import SumLost, SumOpened
-from schemas.errors import QuorumLost
 from schemas.names import SiteName, digest_of
 from schemas.plan import TrainingPlan
 from schemas.protection.fixed_point import Elements, decoded, decoded_counts, read
@@ -74,8 +73,8 @@ def collect_sum(asking: Asking, sums: Sums, *, body: bytes) -> OpenedSum | None:
         asking.note(
             SumLost(**attempt.place, exchange=lost.exchange, left=lost.left, needed=lost.needed)
         )
-    except QuorumLost as error:
-        asking.quarantine(None, Fault("shares", error.message))
+    except SecretLost as error:
+        asking.quarantine(error.site, Fault("shares", error.message))
         left = len(sums.answers(attempt.number, "unmask").sites())
         asking.note(SumLost(**attempt.place, exchange="unmask", left=left, needed=terms.threshold))
     if not (is_encrypted and has_settled(attempt)):
@@ -152,10 +151,10 @@ def _opened(attempt: Attempt, ready: Sequence[SiteName]) -> OpenedSum:
 
 
 def _total(attempt: Attempt, roll: Roll, telling: Sequence[SiteName]) -> Elements:
-    """Add the survivors' masked values and take the masks off.
+    """Add the survivors' masked values and take the masks off; name who told wrong shares.
 
     Raises:
-        QuorumLost: too few whole shares of some site.
+        SecretLost: too few whole shares of some site.
     """
     terms, number = attempt.terms, attempt.number
     inputs, shares = (attempt.sums.answers(number, one) for one in ("input", "unmask"))
@@ -168,7 +167,12 @@ def _total(attempt: Attempt, roll: Roll, telling: Sequence[SiteName]) -> Element
         for place, other in enumerate(roll.masking):
             share = content[SHARE_BYTES * place : SHARE_BYTES * (place + 1)]
             revealed[other][site] = int.from_bytes(share, "big")
-    unmask(total, terms, roll, revealed)
+    for site, of in unmask(total, terms, roll, revealed).items():
+        reason = (
+            f"shares corrected: what {site} told of {', '.join(of)} is wrong; it changed them, or "
+            "they sealed wrong ones to it"
+        )
+        attempt.asking.quarantine(site, Fault("shares", reason))
     return total
 
 

@@ -4,7 +4,7 @@
   1; fewer than `threshold` shares are independent of the secret.
 * Shares that do not belong together mostly give something that is no secret, and are refused; one
   that was altered by a little may give another secret, so the caller holds it against what the
-  owner showed of it.
+  owner showed of it. `decoding` finds the secret among shares of which some are wrong.
 """
 
 import secrets
@@ -29,7 +29,7 @@ def split(secret: bytes, *, threshold: int, numbers: Sequence[int]) -> dict[int,
         raise ValueError(message)
     drawn = [secrets.randbelow(PRIME) for _ in range(threshold - 1)]
     coefficients = [int.from_bytes(secret, "big"), *drawn]
-    return {number: _value(coefficients, number) for number in numbers}
+    return {number: value_at(coefficients, number) for number in numbers}
 
 
 def combined(shares: Mapping[int, int]) -> bytes:
@@ -52,7 +52,8 @@ def combined(shares: Mapping[int, int]) -> bytes:
     return total.to_bytes(SECRET_BYTES, "big")
 
 
-def _value(coefficients: Sequence[int], number: int) -> int:
+def value_at(coefficients: Sequence[int], number: int) -> int:
+    """Return a polynomial's value; its coefficients begin with that of x^0."""
     value = 0
     for one in reversed(coefficients):
         value = (value * number + one) % PRIME
