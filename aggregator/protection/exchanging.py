@@ -1,7 +1,8 @@
 """One exchange with the sites that are left, taken up where a crash left it.
 
 * Its request is made once and is on disk before it is sent.
-* A reply that is about other sites, or of another size, than was asked for is left out by name.
+* A reply that is about other sites, or of another size, than was asked for is left out by name; so
+  is one with a key that another site has shown before it: every other site would refuse both.
 * The next exchange's request freezes who answered this one.
 """
 
@@ -14,9 +15,11 @@ from aggregator.gates.update_gate import Fault
 from aggregator.protection.attempts import Answers, Sums
 from schemas.errors import EnvelopeRefused
 from schemas.names import SiteName, digest_of
-from schemas.protection.agreement import BOX_BYTES
+from schemas.protection.agreement import BOX_BYTES, PublicKey
 from schemas.protection.messages import (
+    Advert,
     Agreement,
+    Announcement,
     Boxes,
     Ciphertexts,
     Deal,
@@ -87,6 +90,10 @@ def exchanged(
         if not _fits(attempt, request, one, came.packet):
             reason = "reply refused: it is of other sites or of another size than was asked for"
             asking.quarantine(came.site, Fault("exchange", reason))
+            continue
+        if _repeats(one, found.values()):
+            reason = "reply refused: a key in it stands twice among the sites' keys"
+            asking.quarantine(came.site, Fault("keys", reason))
             continue
         answers.put(came.site, came.packet.envelope, came.packet.body)
         found[came.site] = one
@@ -175,6 +182,22 @@ def _fits(attempt: Attempt, request: ExchangeRequest, found: ExchangeReply, pack
         case _:
             is_of_size = size == _size_of(attempt, request, found)
     return is_of_size and _is_about_those_asked(attempt, request, found)
+
+
+def _repeats(one: ExchangeReply, before: Iterable[ExchangeReply]) -> bool:
+    """Say whether a site shows a key twice, or one that a site has shown before it."""
+    keys, known = _keys_in(one), {key for other in before for key in _keys_in(other)}
+    return len(set(keys)) != len(keys) or not known.isdisjoint(keys)
+
+
+def _keys_in(found: ExchangeReply) -> tuple[PublicKey, ...]:
+    match found:
+        case Advert(keys=keys):
+            return (keys.cipher, keys.mask)
+        case Announcement(sealing=sealing):
+            return (sealing,)
+        case _:
+            return ()
 
 
 def _size_of(attempt: Attempt, request: ExchangeRequest, found: ExchangeReply) -> int:
