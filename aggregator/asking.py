@@ -227,7 +227,8 @@ def _sent(request: AnyRequest, sites: tuple[SiteName, ...]) -> RequestSent | Exc
 
 def _refused(asking: Asking, refusal: Refusal) -> RefusalReceived:
     request = asking.request.request
-    return RefusalReceived(**asking.place, request=request, site=refusal.site, code=refusal.code)
+    told = refusal.model_dump(include={"site", "code", "faulty"})
+    return RefusalReceived(**asking.place, request=request, **told)
 
 
 def _received(

@@ -26,6 +26,8 @@ from schemas.errors import FederationError, InputRefused
 from schemas.files import write_durably
 from schemas.names import Digest, Name, digest_of
 from schemas.plan import TrainingPlan
+from schemas.protection.ciphertexts import hold_settled
+from schemas.protection.settings import Encrypted
 from schemas.wire.arrays import declared_layout
 
 
@@ -195,8 +197,8 @@ def refuse_unready(federation: Federation, material: Material) -> None:
     """Refuse a plan that this federation cannot run as it stands.
 
     Raises:
-        InputRefused: not pinned, another contract or other initial arrays, or too few sites have
-        joined.
+        InputRefused: not pinned, another contract or other initial arrays, more ciphertexts than a
+        site may be handed, or too few sites have joined.
     """
     plan = material.plan
     if not plan.is_pinned:
@@ -208,6 +210,9 @@ def refuse_unready(federation: Federation, material: Material) -> None:
     if digest_of(material.initial) != plan.initial.arrays:
         message = "initial arrays refused: their digest is not the one that the plan names"
         raise InputRefused(message, next_step="run again: consilium init-weights PLAN")
+    if isinstance(plan.protection, Encrypted):
+        size = sum(one.size for one in declared_layout(material.initial))
+        hold_settled(size, sites=len(plan.trainers))
     roster = federation.roster()
     absent = [one.site for one in plan.sites if roster.member(one.site) is None]
     if len(plan.sites) - len(absent) < plan.participation.quorum:

@@ -16,6 +16,7 @@ from schemas.errors import (
     NotNow,
     NotWitnessed,
     OtherMessages,
+    PartRefused,
     PolicyRefused,
     TooMuchMemory,
 )
@@ -36,6 +37,7 @@ _CODES: tuple[tuple[type[FederationError], RefusalCode], ...] = (
     (CohortRefused, "cohort-unfit"),
     (EnvelopeRefused, "request-invalid"),
     (ArraysRefused, "request-invalid"),
+    (PartRefused, "request-invalid"),
     (InputRefused, "request-invalid"),
     (NotWitnessed, "not-witnessed"),
     (HeadRefused, "not-witnessed"),
@@ -69,7 +71,9 @@ def refusal(node: Node, request: AnyRequest, error: FederationError) -> Packet:
     _log.warning("run %s round %d: %s", request.run, request.round, error.message)
     bound = request.model_dump(include={"federation", "run", "plan", "round", "request"})
     site, head = node.config.site, node.journal.head()
-    return Packet(signed(Refusal(**bound, site=site, head=head, code=code), node.key))
+    faulty = error.site if isinstance(error, PartRefused) else None
+    said = Refusal(**bound, site=site, head=head, code=code, faulty=faulty)
+    return Packet(signed(said, node.key))
 
 
 def _code(error: FederationError) -> RefusalCode:

@@ -22,6 +22,7 @@ FederationError
 │   ├── EnvelopeRefused              signature, sender, run, plan, round or replay
 │   ├── OtherMessages                the other side speaks another version of the messages
 │   ├── ArraysRefused                names, shapes, dtypes, length or non-finite values
+│   ├── PartRefused                  another site's part in a sum; the site is named
 │   ├── HeadRefused                  a log's head that cannot be cosigned
 │   ├── NotWitnessed                 too few sites have cosigned the aggregator's log
 │   ├── QuorumLost
@@ -156,6 +157,14 @@ class OtherMessages(PeerRefused):
 
 class ArraysRefused(PeerRefused):
     """Arrays differ from the declared layout or hold values that are not finite."""
+
+
+class PartRefused(PeerRefused):
+    """What another site gave to a sum cannot be used; `site` is whose it is."""
+
+    def __init__(self, message: str, *, site: str, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.site = site
 
 
 class HeadRefused(PeerRefused):

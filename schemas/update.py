@@ -154,6 +154,8 @@ class Refusal(Binding):
     site: SiteName
     head: Head
     code: RefusalCode
+    faulty: SiteName | None = None
+    """Whose part in a sum cannot be used, where that is why."""
 
 
 class Acknowledgement(Binding):

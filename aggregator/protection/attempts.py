@@ -18,7 +18,7 @@ from schemas.names import Digest, SiteName, digest_of
 from schemas.protection.fixed_point import Elements, Ring, read
 from schemas.protection.messages import EXCHANGES, Exchange, ExchangeRequest, Purpose
 
-_LOST, _TOTAL = "lost", "total"
+_LOST, _TOTAL, _LEFT_OUT = "lost", "total", ".left-out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,21 @@ class Answers:
         make_folder(self.folder)
         (self.folder / f"{site}.body").write_bytes(body)
         (self.folder / f"{site}.envelope").write_bytes(envelope)
+
+    def refuse(self, site: SiteName, faulty: SiteName | None) -> None:
+        """Note that a site has refused, and whose part was why, if it was a part."""
+        make_folder(self.folder)
+        (self.folder / f"{site}.refusal").write_text(faulty or "", encoding="utf-8")
+
+    def refusals(self) -> dict[SiteName, SiteName | None]:
+        """Return who has refused when it was last asked, and whose part was why."""
+        found = sorted(self.folder.glob("*.refusal"))
+        return {path.stem: path.read_text(encoding="utf-8") or None for path in found}
+
+    def forget_refusals(self) -> None:
+        """Forget them, before the sites are asked again."""
+        for path in self.folder.glob("*.refusal"):
+            path.unlink()
 
     def envelope(self, site: SiteName) -> bytes:
         """Return the signed envelope that came."""
@@ -75,6 +90,14 @@ class Sums:
     def keep_request(self, request: ExchangeRequest) -> None:
         """Put a request on disk."""
         write_durably(self._request(request.attempt, request.exchange), request.canonical())
+
+    def leave_out(self, site: SiteName) -> None:
+        """Note that later attempts go without a site, while enough others are there."""
+        write_durably(self.folder / f"{site}{_LEFT_OUT}", b"")
+
+    def left_out(self) -> set[SiteName]:
+        """Return the sites that later attempts go without."""
+        return {path.stem for path in self.folder.glob(f"*{_LEFT_OUT}")}
 
     def lose(self, attempt: int) -> None:
         """Mark an attempt as lost, and erase what came in it."""

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from aggregator.asking import Answer, Asking, attributed, checked, replies
-from aggregator.gates.update_gate import Fault
+from aggregator.asking import Answer, Asking, Came, attributed, checked, replies
+from aggregator.gates.update_gate import Fault, faults_of_binding
 from aggregator.protection.attempts import Answers, Sums
-from schemas.errors import EnvelopeRefused
+from schemas.errors import EnvelopeRefused, OtherMessages
 from schemas.names import SiteName, digest_of
 from schemas.protection.agreement import BOX_BYTES, PublicKey
+from schemas.protection.ciphertexts import are_boxes, are_whole
 from schemas.protection.messages import (
     Advert,
     Agreement,
@@ -35,6 +36,7 @@ from schemas.protection.messages import (
 )
 from schemas.protection.shamir import SHARE_BYTES
 from schemas.protection.terms import Terms
+from schemas.update import Refusal
 from schemas.wire.packet import Packet
 
 A = TypeVar("A", bound=Answer)
@@ -83,9 +85,11 @@ def exchanged(
     counting = set(_after(attempt, exchange) or request.participants)
     missing = [site for site in request.participants if site in counting - found.keys()]
     again = bool(found)
+    answers.forget_refusals()
     for came in replies(asking, missing, body, again=again) if missing else ():
         one = checked(asking, came, kind)
         if one is None:
+            _keep_refusal(asking, answers, came, kind)
             continue
         if not _fits(attempt, request, one, came.packet):
             reason = "reply refused: it is of other sites or of another size than was asked for"
@@ -98,6 +102,16 @@ def exchanged(
         answers.put(came.site, came.packet.envelope, came.packet.body)
         found[came.site] = one
     return {site: found[site] for site in sorted(found.keys() & counting)}
+
+
+def _keep_refusal(asking: Asking, answers: Answers, came: Came, kind: type[R]) -> None:
+    """Keep that a site has signed a no, and whose part it names."""
+    try:
+        found = attributed(asking, came.site, came.packet, kind)
+    except (EnvelopeRefused, OtherMessages):
+        return
+    if isinstance(found, Refusal) and not faults_of_binding(found, asking.request):
+        answers.refuse(came.site, found.faulty)
 
 
 def _request(
@@ -176,9 +190,10 @@ def _fits(attempt: Attempt, request: ExchangeRequest, found: ExchangeReply, pack
     size = len(packet.body)
     match found:
         case Deal():
-            is_of_size = (size > 0) == (found.key is not None)
+            others = len(request.participants) - 1
+            is_of_size = size == 0 if found.key is None else are_boxes(packet.body, others)
         case Ciphertexts():
-            is_of_size = size > 0
+            is_of_size = are_whole(packet.body, attempt.size)
         case _:
             is_of_size = size == _size_of(attempt, request, found)
     return is_of_size and _is_about_those_asked(attempt, request, found)

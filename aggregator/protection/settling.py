@@ -2,12 +2,16 @@
 
 * This side carries a key that it cannot open and ciphertexts that it cannot read. It adds nothing
   up; every site does.
-* A site binds itself to one sum in a round. So an attempt in which some have settled is never
-  followed by another: a run that is resumed asks those that are missing.
+* A site binds itself to one sum in a round. So an attempt is followed by another only when enough
+  sites said that they did not settle; else a run that is resumed asks those that are missing. Each
+  node guards by itself that it settles once.
+* A site whose ciphertexts more than a third of the sites refuse is named, and left out of later
+  attempts while enough others are there: one of those who name it is honest.
 * Sites that have added up, or opened, different sums abandon the round.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 from aggregator.gates.update_gate import Fault
@@ -35,6 +39,8 @@ def opened_by_sites(attempt: Attempt, ready: tuple[SiteName, ...]) -> OpenedSum:
         Lost: too few sites are left after one, or they differ.
     """
     terms, sums = attempt.terms, attempt.sums
+    others = tuple(site for site in ready if site not in sums.left_out())
+    ready = others if len(others) >= terms.least else ready
     hold(terms.least, ready, "announce")
     announced = exchanged(attempt, "announce", ready, Announcement)
     hold(terms.least, announced, "announce")
@@ -48,6 +54,7 @@ def opened_by_sites(attempt: Attempt, ready: tuple[SiteName, ...]) -> OpenedSum:
     settled = exchanged(
         attempt, "settle", tuple(inputs), Settlement, beside=_given(attempt, inputs)
     )
+    _name_faulty(attempt, tuple(inputs))
     hold(terms.threshold, settled, "settle")
     _hold_same(attempt, "settle", {site: one.total for site, one in settled.items()})
     words = envelopes(attempt, "settle", settled)
@@ -78,9 +85,27 @@ def opened_by_sites(attempt: Attempt, ready: tuple[SiteName, ...]) -> OpenedSum:
     return opened
 
 
-def has_settled(attempt: Attempt) -> bool:
-    """Say whether sites were asked to bind themselves to one sum of the round."""
-    return attempt.sums.request(attempt.number, "settle") is not None
+def may_begin_again(attempt: Attempt, ready: Collection[SiteName]) -> bool:
+    """Say whether enough of the sites that hold a value cannot have settled for a sum.
+
+    Who was asked and did not say no counts as settled: its answer may have been lost.
+    """
+    request = attempt.sums.request(attempt.number, "settle")
+    if request is None:
+        return True
+    refusals = attempt.sums.answers(attempt.number, "settle").refusals()
+    settled = set(request.participants) - refusals.keys()
+    return len(set(ready) - settled) >= attempt.terms.least
+
+
+def _name_faulty(attempt: Attempt, sites: Collection[SiteName]) -> None:
+    """Name the sites whose ciphertexts more than a third of the sites refuse."""
+    named = Counter(attempt.sums.answers(attempt.number, "settle").refusals().values())
+    for site in sorted(set(sites) - attempt.sums.left_out()):
+        if 3 * named[site] > len(attempt.terms.sites):
+            reason = f"ciphertexts refused: {named[site]} sites cannot add them up"
+            attempt.asking.quarantine(site, Fault("ciphertexts", reason))
+            attempt.sums.leave_out(site)
 
 
 def _dealt(

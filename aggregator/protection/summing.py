@@ -18,7 +18,7 @@ from aggregator.asking import Asking, checked, replies
 from aggregator.gates.update_gate import Fault, faults_of_self_check
 from aggregator.protection.attempts import Sums
 from aggregator.protection.exchanging import Attempt, Lost, envelopes, exchanged, hold, whole
-from aggregator.protection.settling import has_settled, opened_by_sites
+from aggregator.protection.settling import may_begin_again, opened_by_sites
 from aggregator.protection.unmasking import Roll, SecretLost, unmask
 from aggregator.run_state import OpenedSum, SiteHistogram
 from schemas.audit.events import SumLost, SumOpened
@@ -77,7 +77,7 @@ def collect_sum(asking: Asking, sums: Sums, *, body: bytes) -> OpenedSum | None:
         asking.quarantine(error.site, Fault("shares", error.message))
         left = len(sums.answers(attempt.number, "unmask").sites())
         asking.note(SumLost(**attempt.place, exchange="unmask", left=left, needed=terms.threshold))
-    if not (is_encrypted and has_settled(attempt)):
+    if not is_encrypted or may_begin_again(attempt, ready):
         sums.lose(attempt.number)
     return None
 

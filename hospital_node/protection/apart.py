@@ -23,10 +23,19 @@ from numpy.typing import NDArray
 
 import hospital_node
 from hospital_node.protection.crossing import write
-from schemas.errors import ArraysRefused, FederationError
+from schemas.errors import ArraysRefused, FederationError, PartRefused
 from schemas.names import SiteName
 
-__all__ = ["decrypted", "dismiss", "encrypted", "hold_installed", "idle", "new_key", "summed"]
+__all__ = [
+    "decrypted",
+    "dismiss",
+    "encrypted",
+    "hold_installed",
+    "idle",
+    "malformed",
+    "new_key",
+    "summed",
+]
 
 _FIXED_S = 120.0
 _PER_MEGABYTE_S = 1.0
@@ -62,7 +71,7 @@ def summed(columns: Mapping[SiteName, Sequence[bytes]], size: int) -> list[bytes
     """Return the sum of the sites' ciphertexts, in the order of their names.
 
     Raises:
-        ArraysRefused: those of some site are no fresh ciphertexts of `size` values.
+        PartRefused: those of some site are no fresh ciphertexts of `size` values.
         FederationError: no TenSEAL here, or the process ended.
     """
     sites = sorted(columns)
@@ -70,7 +79,7 @@ def summed(columns: Mapping[SiteName, Sequence[bytes]], size: int) -> list[bytes
     try:
         return _asked(task, [one for site in sites for one in columns[site]])
     except _Malformed as error:
-        raise _refused(f"the ciphertexts of {sites[error.place]} are malformed") from None
+        raise malformed(sites[error.place]) from None
 
 
 def decrypted(key: bytes, total: Sequence[bytes], size: int) -> NDArray[np.float64]:
@@ -203,6 +212,13 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
 
 def _end(pipe: IO[bytes] | None) -> IO[bytes]:
     return cast("IO[bytes]", pipe)
+
+
+def malformed(site: SiteName) -> PartRefused:
+    """Return the refusal of a site's ciphertexts."""
+    message = f"sum refused: the ciphertexts of {site} are malformed"
+    next_step = "nothing was opened; resume the run, which leaves out a site that a third name"
+    return PartRefused(message, site=site, next_step=next_step)
 
 
 def _refused(found: str) -> ArraysRefused:

@@ -14,6 +14,7 @@ from hospital_node.protection.key_room import KeyRoom
 from hospital_node.protection.sites import refused
 from hospital_node.protection.step import Step, verified, verified_words
 from schemas.names import Digest, SiteName, digest_of
+from schemas.protection.ciphertexts import are_whole, hold_settled
 from schemas.protection.messages import (
     Announcement,
     Ciphertexts,
@@ -75,6 +76,7 @@ def encrypted(step: Step) -> Packet:
         step.terms.ring.bound,
         share=share_of(step.plan, step.site),
     )
+    hold_settled(values.size, sites=len(step.terms.sites))
     body = framed(apart.encrypted(key, values))
     room.keep_key(key)
     own = digest_of(body)
@@ -103,11 +105,12 @@ def settled(step: Step) -> Packet:
     """Add up the signed inputs, and agree to their sum."""
     room = KeyRoom(step.room)
     part = room.part()
-    bodies = dict(_inputs(step, part.key))
+    size = _size(step)
+    bodies = dict(_inputs(step, part.key, size))
     inputs = {site: digest_of(body) for site, body in bodies.items()}
     encryption.hold_inputs(part, step.terms, inputs)
     columns = {site: unframed(body) for site, body in bodies.items()}
-    total = framed(apart.summed(columns, _size(step)))
+    total = framed(apart.summed(columns, size))
     part = encryption.agreed(part, step.terms, inputs, total=digest_of(total))
     give(step.node, step.request, tuple(inputs))
     room.keep_total(total)
@@ -116,8 +119,13 @@ def settled(step: Step) -> Packet:
     return Packet(signed(reply, step.node.key))
 
 
-def _inputs(step: Step, key: Digest | None) -> Iterator[tuple[SiteName, bytes]]:
-    """Yield each site's ciphertexts, as it signed them for this attempt and its key."""
+def _inputs(step: Step, key: Digest | None, size: int) -> Iterator[tuple[SiteName, bytes]]:
+    """Yield each site's ciphertexts of so many values, as it signed them for this attempt's key.
+
+    Raises:
+        EnvelopeRefused: some are not what their site signed, or under another key.
+        PartRefused: some are not as many, or as long, as those of so many values.
+    """
     sites = step.request.participants
     if len(set(sites)) != len(sites) or len(step.parts) != 2 * len(sites):
         raise refused("what came is not one signed input of each site")
@@ -128,6 +136,8 @@ def _inputs(step: Step, key: Digest | None) -> Iterator[tuple[SiteName, bytes]]:
             raise refused(f"the ciphertexts of {site} are not those that it signed")
         if found.key != key:
             raise refused(f"{site} has encrypted under another key")
+        if not are_whole(body, size):
+            raise apart.malformed(site)
         yield site, body
 
 

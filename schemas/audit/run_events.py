@@ -147,6 +147,8 @@ class RefusalReceived(Record):
     request: Name
     site: SiteName
     code: RefusalCode
+    faulty: SiteName | None = None
+    """Whose part in a sum the site cannot use, where that is why."""
 
 
 class Quarantined(Record):

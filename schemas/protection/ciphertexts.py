@@ -8,6 +8,8 @@
 
 import math
 
+from schemas.errors import InputRefused
+
 SLOTS = 4096
 RING = 2 * SLOTS
 MODULUS_BITS = (60, 40, 60)
@@ -17,6 +19,9 @@ _FRESH_BITS = sum(MODULUS_BITS[:-1])
 LEAST_BYTES = _POLYNOMIALS * RING * _FRESH_BITS // 8
 MOST_BYTES = _POLYNOMIALS * RING * len(MODULUS_BITS[:-1]) * 8 + 2**12
 """With room for what describes them."""
+LEAST_KEY_BYTES = RING * sum(MODULUS_BITS) // 8
+MOST_KEY_BYTES = RING * len(MODULUS_BITS) * 8 + 2**12
+"""A key is one polynomial under all three moduli; 179.7 to 183.4 kB were written."""
 _FRAME_BYTES = 8
 
 MOST_SETTLED_BYTES = 2**30
@@ -48,6 +53,27 @@ def are_whole(body: bytes, size: int) -> bool:
 def settled_bytes(size: int, *, sites: int) -> int:
     """Return the most that each site is handed to add up so many values of so many sites."""
     return sites * len(chunks(size)) * (MOST_BYTES + _FRAME_BYTES)
+
+
+def hold_settled(size: int, *, sites: int) -> None:
+    """Hold what each site would be handed to add up against the limit.
+
+    Raises:
+        InputRefused: it is more.
+    """
+    found = settled_bytes(size, sites=sites)
+    if found > MOST_SETTLED_BYTES:
+        message = (
+            f"plan refused: each site would be handed {found / 2**20:.0f} MiB of ciphertexts of "
+            f"{sites} sites, at most {MOST_SETTLED_BYTES / 2**20:.0f} MiB are allowed"
+        )
+        raise InputRefused(message, next_step="train fewer values, or take the protection masked")
+
+
+def are_boxes(body: bytes, sites: int) -> bool:
+    """Say whether sealed keys are as many as sites, all of one length that a key may have."""
+    size, rest = divmod(len(body), max(sites, 1))
+    return rest == 0 and LEAST_KEY_BYTES <= size <= MOST_KEY_BYTES
 
 
 def error(bound: float, *, sites: int) -> float:

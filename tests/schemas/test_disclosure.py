@@ -72,6 +72,7 @@ FIELDS: dict[str, str] = {
     "Opening.total": "hashes a sum under CKKS",
     "Opening.arrays": "charged: names a sum of deltas that were noised",
     "Refusal.code": "coarse; outside the guarantee, and every report says so",
+    "Refusal.faulty": "names another site, by what that site signed",
     # What it cost.
     **{
         f"{kind}.privacy.{name}": reason

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hospital_node.protection import apart, ckks
-from schemas.errors import ArraysRefused, FederationError
+from schemas.errors import ArraysRefused, FederationError, PartRefused
 from schemas.protection import ciphertexts
 from schemas.protection.messages import framed
 from tests.benchmarks import _encryption
@@ -154,7 +154,7 @@ def test_malformed_ciphertexts_are_refused_by_their_site(
     altered: Callable[[list[bytes]], list[bytes]],
 ) -> None:
     told = apart.encrypted(KEY, VALUES)
-    with pytest.raises(ArraysRefused, match="the ciphertexts of b are malformed"):
+    with pytest.raises(PartRefused, match="the ciphertexts of b are malformed"):
         apart.summed({"a": told, "b": altered(told)}, SIZE)
     assert len(apart.summed({"a": told}, SIZE)) == 2
 
