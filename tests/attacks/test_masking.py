@@ -97,6 +97,8 @@ def test_a_share_that_was_altered_on_the_way_is_refused(tmp_path: Path) -> None:
         body = framed([boxes[0], bytes(altered), *boxes[2:]])
         attacked.refused("the shares of north for east do not open", body=body)
         attacked.refused("the boxes that came are not one set", body=framed(boxes[:3]))
+        twice = ("east", "north", "north", "west")
+        attacked.refused("the boxes that came are not one set", participants=twice)
         reply = attacked.answered("east", attacked.packet)
         assert kind_of(reply.envelope) == MaskedInput.__name__
 
@@ -172,6 +174,39 @@ def test_an_unmasking_of_an_earlier_attempt_tells_no_share_of_a_later_one(tmp_pa
         attacked.refused("it is about another attempt", body=attacked.packet.body)
 
 
+def test_an_earlier_attempt_does_not_begin_once_a_later_one_has(tmp_path: Path) -> None:
+    with round_before(tmp_path, "agree") as attacked:
+        begun_first: dict[str, Any] = {"exchange": "advertise", "body": b"", "participants": FOUR}
+        reply = attacked.asked(request="third", attempt=3, **begun_first)
+        assert kind_of(reply.envelope) == Advert.__name__
+        (part,) = attacked.embedded.nodes["east"].home.sums.rglob("part.json")
+        kept = part.read_bytes()
+        attacked.refused(
+            "a later attempt has begun already", request="second", attempt=2, **begun_first
+        )
+        assert part.read_bytes() == kept
+
+
+def test_a_site_that_fell_between_its_answer_and_erasing_gives_no_more(tmp_path: Path) -> None:
+    with round_before(tmp_path, "unmask") as attacked:
+        (value,) = attacked.embedded.nodes["east"].home.sums.rglob("value")
+        kept = {path: path.read_bytes() for path in (value, value.with_name("part.json"))}
+        assert attacked.answered("east", attacked.packet).body
+        assert not any(path.exists() for path in kept)
+        for path, content in kept.items():
+            path.write_bytes(content)
+        again: dict[str, Any] = {"attempt": 2, "body": b"", "participants": FOUR}
+        attacked.refused(
+            "has unmasked a sum of this round already",
+            exchange="advertise",
+            request="again",
+            **again,
+        )
+        # The stored answer may leave again, and what a crash left is erased before it does.
+        assert attacked.answered("east", attacked.packet).body
+        assert not any(path.exists() for path in kept)
+
+
 def later(attacked: Attacked, *, until: Exchange) -> None:
     """Carry out the exchanges of attempt 2, as the honest aggregator would."""
     body = b""
@@ -214,7 +249,9 @@ def test_what_leaves_a_node_before_the_sum_tells_nothing_of_its_update(tmp_path:
 
 def test_an_update_over_the_plans_bound_is_refused_before_any_exchange(tmp_path: Path) -> None:
     seen = list[Facts]()
-    study = made_of_four(tmp_path, **(MASKED | {"update_gate": {"max_norm": 1e-6}}))
+    fine = {"kind": "masked", "fraction_bits": 40}
+    small = {"protection": fine, "update_gate": {"max_norm": 1e-6}}
+    study = made_of_four(tmp_path, **(MASKED | small))
     with begun(study) as (embedded, name):
         with pytest.raises(QuorumLost, match="0 usable updates came"):
             conduct(embedded.federation, name, Direct(embedded.nodes), seen.append)
