@@ -97,7 +97,8 @@ class Attempt:
         for site in self.survivors:
             total += self.values[site]
         roll = Roll(self.keys, tuple(self.boxes), self.survivors)
-        unmask(total, self.terms, roll, self.revealed)
+        told = {site: self.revealed.get(site, {}) for site in self.boxes}
+        unmask(total, self.terms, roll, told)
         return total
 
 

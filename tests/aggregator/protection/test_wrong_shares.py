@@ -55,7 +55,7 @@ def opened_naming(attempt: Attempt) -> dict[SiteName, tuple[SiteName, ...]]:
 
 
 @pytest.mark.parametrize("count", [5, 6, 7, 13, 14, 20, 35, 50])
-@pytest.mark.parametrize("change", [1, 2**400])
+@pytest.mark.parametrize("change", [1, 2**400], ids=["by little", "by much"])
 def test_one_wrong_teller_is_named_and_spoils_nothing(count: int, change: int) -> None:
     assert opened_naming(with_liars(count, ["s00"], change=change)) == {"s00": ("s00",)}
     last = names(count)[-1]
