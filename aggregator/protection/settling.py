@@ -11,7 +11,8 @@
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 from aggregator.gates.update_gate import Fault
@@ -32,6 +33,12 @@ from schemas.protection.messages import (
 R = TypeVar("R", Settlement, Opening)
 
 
+_PARTS: Mapping[Exchange, tuple[str, str]] = MappingProxyType(
+    {"settle": ("ciphertexts", "add them up"), "input": ("boxes", "open them")}
+)
+"""By the exchange in which a site's part is used: what it is, and what the others cannot do."""
+
+
 def opened_by_sites(attempt: Attempt, ready: tuple[SiteName, ...]) -> OpenedSum:
     """Carry out the five exchanges of encryption, and keep the sum that the sites opened.
 
@@ -39,8 +46,7 @@ def opened_by_sites(attempt: Attempt, ready: tuple[SiteName, ...]) -> OpenedSum:
         Lost: too few sites are left after one, or they differ.
     """
     terms, sums = attempt.terms, attempt.sums
-    others = tuple(site for site in ready if site not in sums.left_out())
-    ready = others if len(others) >= terms.least else ready
+    ready = without_faulty(attempt, ready)
     hold(terms.least, ready, "announce")
     announced = exchanged(attempt, "announce", ready, Announcement)
     hold(terms.least, announced, "announce")
@@ -54,7 +60,7 @@ def opened_by_sites(attempt: Attempt, ready: tuple[SiteName, ...]) -> OpenedSum:
     settled = exchanged(
         attempt, "settle", tuple(inputs), Settlement, beside=_given(attempt, inputs)
     )
-    _name_faulty(attempt, tuple(inputs))
+    name_faulty(attempt, "settle", tuple(inputs))
     hold(terms.threshold, settled, "settle")
     _hold_same(attempt, "settle", {site: one.total for site, one in settled.items()})
     words = envelopes(attempt, "settle", settled)
@@ -85,6 +91,12 @@ def opened_by_sites(attempt: Attempt, ready: tuple[SiteName, ...]) -> OpenedSum:
     return opened
 
 
+def without_faulty(attempt: Attempt, ready: Sequence[SiteName]) -> tuple[SiteName, ...]:
+    """Return the sites less those left out for a faulty part, while enough others are there."""
+    others = tuple(site for site in ready if site not in attempt.sums.left_out())
+    return others if len(others) >= attempt.terms.least else tuple(ready)
+
+
 def may_begin_again(attempt: Attempt, ready: Collection[SiteName]) -> bool:
     """Say whether enough of the sites that hold a value cannot have settled for a sum.
 
@@ -98,13 +110,14 @@ def may_begin_again(attempt: Attempt, ready: Collection[SiteName]) -> bool:
     return len(set(ready) - settled) >= attempt.terms.least
 
 
-def _name_faulty(attempt: Attempt, sites: Collection[SiteName]) -> None:
-    """Name the sites whose ciphertexts more than a third of the sites refuse."""
-    named = Counter(attempt.sums.answers(attempt.number, "settle").refusals().values())
+def name_faulty(attempt: Attempt, exchange: Exchange, sites: Collection[SiteName]) -> None:
+    """Name the sites whose part more than a third of the sites refuse; later ones go without."""
+    named = Counter(attempt.sums.answers(attempt.number, exchange).refusals().values())
     for site in sorted(set(sites) - attempt.sums.left_out()):
         if 3 * named[site] > len(attempt.terms.sites):
-            reason = f"ciphertexts refused: {named[site]} sites cannot add them up"
-            attempt.asking.quarantine(site, Fault("ciphertexts", reason))
+            part, cannot = _PARTS[exchange]
+            reason = f"{part} refused: {named[site]} sites cannot {cannot}"
+            attempt.asking.quarantine(site, Fault(part, reason))
             attempt.sums.leave_out(site)
 
 

@@ -18,7 +18,12 @@ from aggregator.asking import Asking, checked, replies
 from aggregator.gates.update_gate import Fault, faults_of_self_check
 from aggregator.protection.attempts import Sums
 from aggregator.protection.exchanging import Attempt, Lost, envelopes, exchanged, hold, whole
-from aggregator.protection.settling import may_begin_again, opened_by_sites
+from aggregator.protection.settling import (
+    may_begin_again,
+    name_faulty,
+    opened_by_sites,
+    without_faulty,
+)
 from aggregator.protection.unmasking import Roll, SecretLost, unmask
 from aggregator.run_state import OpenedSum, SiteHistogram
 from schemas.audit.events import SumLost, SumOpened
@@ -67,6 +72,7 @@ def collect_sum(asking: Asking, sums: Sums, *, body: bytes) -> OpenedSum | None:
     try:
         if is_encrypted:
             return opened_by_sites(attempt, ready)
+        ready = without_faulty(attempt, ready)
         hold(terms.least, ready, "advertise")
         return _opened(attempt, ready)
     except Lost as lost:
@@ -120,6 +126,7 @@ def _opened(attempt: Attempt, ready: Sequence[SiteName]) -> OpenedSum:
     hold(terms.least, boxes, "share")
     sealed = [sums.answers(attempt.number, "share").body(site) for site in boxes]
     inputs = exchanged(attempt, "input", tuple(boxes), MaskedInput, beside=sealed)
+    name_faulty(attempt, "input", tuple(boxes))
     hold(terms.least, inputs, "input")
     agreements = exchanged(attempt, "agree", tuple(inputs), Agreement)
     hold(terms.threshold, agreements, "agree")

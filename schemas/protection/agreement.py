@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import AfterValidator, StringConstraints
 
 from schemas.base import Record
-from schemas.errors import EnvelopeRefused
+from schemas.errors import EnvelopeRefused, PartRefused
 from schemas.names import SiteName
 from schemas.protection.shamir import SHARE_BYTES
 
@@ -117,7 +117,7 @@ def opened_shares(
     """Open what a site sealed to this one.
 
     Raises:
-        EnvelopeRefused: sealed otherwise, or changed on the way.
+        PartRefused: sealed otherwise, or changed on the way.
     """
     nonce, sealed = box[:_NONCE_BYTES], box[_NONCE_BYTES:]
     try:
@@ -125,7 +125,7 @@ def opened_shares(
     except (InvalidTag, ValueError):
         message = f"request refused: the shares of {way[0]} for {way[1]} do not open"
         next_step = "the aggregator must hand on what the site sent, unchanged"
-        raise EnvelopeRefused(message, next_step=next_step) from None
+        raise PartRefused(message, site=way[0], next_step=next_step) from None
     seed, mask = content[:SHARE_BYTES], content[SHARE_BYTES:]
     return int.from_bytes(seed, "big"), int.from_bytes(mask, "big")
 

@@ -9,10 +9,11 @@ import pytest
 from aggregator.audit.bundle import bundled
 from aggregator.runs import conduct
 from deployment.embedded.federation import EmbeddedFederation
-from schemas.audit.events import Facts, Quarantined, SumOpened
+from schemas.audit.events import Facts, Quarantined, RefusalReceived, SumOpened
+from schemas.errors import QuorumLost
 from schemas.names import SiteName, digest_of
 from schemas.protection.agreement import PublicKeys
-from schemas.protection.messages import Advert, Unmasking
+from schemas.protection.messages import Advert, Boxes, Unmasking
 from schemas.protection.shamir import SHARE_BYTES
 from schemas.wire.envelope import kind_of, opened, signed
 from schemas.wire.packet import Packet
@@ -98,3 +99,28 @@ def test_a_hospital_that_tells_wrong_shares_spoils_no_sum_and_is_named(tmp_path:
     # East's log has the reply that this test replaced; for the rest the run verifies.
     (fault,) = findings.faults
     assert "from east, whose log never sent it" in fault.found
+
+
+def test_a_hospital_whose_boxes_do_not_open_is_named_and_left_out(tmp_path: Path) -> None:
+    seen = list[Facts]()
+    with begun(made_of_four(tmp_path, **MASKED)) as (embedded, name):
+
+        def sealing_nothing(site: SiteName, reply: Packet) -> Packet:
+            if site != "west" or kind_of(reply.envelope) != Boxes.__name__:
+                return reply
+            key, body = embedded.nodes[site].key, bytes(len(reply.body))
+            boxes = opened(reply.envelope, Boxes, key=key.public)
+            altered = boxes.model_copy(update={"arrays": digest_of(body)})
+            return replace(reply, envelope=signed(altered, key), body=body)
+
+        exchange = Direct(embedded.nodes).tampering(sealing_nothing)
+        with pytest.raises(QuorumLost, match="abandoned"):
+            conduct(embedded.federation, name, exchange, seen.append)
+        conduct(embedded.federation, name, exchange, seen.append)
+    refusals = {one.site: one.faulty for one in seen if isinstance(one, RefusalReceived)}
+    assert refusals == dict.fromkeys(("east", "north", "south"), "west")
+    assert [(one.site, one.check) for one in seen if isinstance(one, Quarantined)] == [
+        ("west", "boxes")
+    ]
+    (summed,) = (one for one in seen if isinstance(one, SumOpened))
+    assert sorted(summed.survivors) == ["east", "north", "south"]

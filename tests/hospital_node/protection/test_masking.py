@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hospital_node.protection import masking
-from schemas.errors import EnvelopeRefused
+from schemas.errors import EnvelopeRefused, PartRefused
 from schemas.protection.agreement import BOX_BYTES, PublicKeys
 from schemas.protection.shamir import SHARE_BYTES
 from tests.attempts import Attempt, names, terms
@@ -84,7 +84,7 @@ def test_shares_that_were_altered_moved_or_replayed_do_not_open() -> None:
         boxes | {"s01": b""},
     ):
         vector = np.zeros(8, "<u4")
-        with pytest.raises(EnvelopeRefused, match="the shares of s01 for s00 do not open"):
+        with pytest.raises(PartRefused, match="the shares of s01 for s00 do not open"):
             masking.masked(attempt.parts["s00"], attempt.terms, wrong, vector)
         assert not vector.any()
 
