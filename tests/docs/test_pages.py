@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined, to_json
 import aggregator.cli
 import deployment.cli
 import hospital_node.cli
+from deployment.cli.deferred import DeferredCommand
 from schemas import command_line
 from schemas.base import Record
 from schemas.checks import DIMENSIONS
@@ -82,7 +83,7 @@ def leaves(name: str, command: click.Command) -> Iterator[tuple[str, click.Comma
         for word, below in command.commands.items():
             yield from leaves(f"{name} {word}", below)
     else:
-        yield name, command
+        yield name, command.loaded() if isinstance(command, DeferredCommand) else command
 
 
 def test_every_command_is_listed_with_all_its_options() -> None:

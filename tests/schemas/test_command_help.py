@@ -12,6 +12,7 @@ import typer
 import aggregator.cli
 import deployment.cli
 import hospital_node.cli
+from deployment.cli.deferred import DeferredCommand
 from schemas.command_line import run
 
 APPS: dict[str, typer.Typer] = {
@@ -23,6 +24,7 @@ APPS: dict[str, typer.Typer] = {
 
 def paths(name: str, command: click.Command) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Yield every command with the words that call it."""
+    command = command.loaded() if isinstance(command, DeferredCommand) else command
     yield (name,), command
     for word, one in command.commands.items() if isinstance(command, click.Group) else ():
         for words, each in paths(word, one):
