@@ -31,8 +31,7 @@ from schemas.protection.fixed_point import Elements, Ring
 from schemas.protection.messages import Context
 from schemas.protection.terms import Terms
 
-_NONCE = bytes(12)
-"""A cipher's key is for one attempt, sender and receiver, and seals one message."""
+_NONCE_BYTES = 12
 
 
 class CipherPart(Record):
@@ -96,7 +95,9 @@ def dealt(part: CipherPart, terms: Terms, announced: Mapping[SiteName, Hex32], k
     boxes = []
     for other in sorted(announced.keys() - {part.site}):
         cipher = _cipher(part, terms, announced[other], way=(part.site, other))
-        boxes.append(cipher.encrypt(_NONCE, key, terms.bound_bytes))
+        # A home that is put back to before this seals another key under the same cipher's key.
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        boxes.append(nonce + cipher.encrypt(nonce, key, terms.bound_bytes))
     return b"".join(boxes)
 
 
@@ -129,7 +130,7 @@ def opened_key(
     """
     cipher = _cipher(part, terms, dealer[1], way=(dealer[0], part.site))
     try:
-        return cipher.decrypt(_NONCE, box, terms.bound_bytes)
+        return cipher.decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], terms.bound_bytes)
     except (InvalidTag, ValueError):
         raise refused(f"the key that {dealer[0]} made does not open here") from None
 

@@ -30,7 +30,7 @@ def test_a_histogram_has_as_many_bins_for_either_class_and_at_least_one() -> Non
 FIELDS: dict[type[Record], set[str]] = {
     Update: {"kind", "arrays", "privacy"},
     Evaluation: {"kind", "arrays", "histogram", "privacy"},
-    Refusal: {"kind", "code"},
+    Refusal: {"kind", "code", "faulty"},
     Acknowledgement: {"kind"},
 }
 

@@ -56,6 +56,15 @@ def test_every_other_site_opens_its_own_box_with_the_key() -> None:
         assert (key, held.key) == (KEY, digest_of(KEY))
 
 
+def test_a_key_that_a_home_put_back_deals_again_shares_no_keystream_with_the_first() -> None:
+    attempt = begun()
+    dealer, first = attempt.parts["s00"], attempt.boxes
+    second = encryption.dealt(dealer, attempt.terms, attempt.announced, KEY)
+    assert len(first) == len(second)
+    assert first[:12] != second[:12]
+    assert first[12 : 12 + len(KEY)] != second[12 : 12 + len(KEY)]
+
+
 def test_a_box_that_was_altered_moved_or_replayed_does_not_open() -> None:
     attempt, earlier, other_run = begun(), begun(), begun(run="another")
     part, dealer = attempt.parts["s01"], ("s00", attempt.announced["s00"])
