@@ -19,11 +19,14 @@ from tests.processes import processes_about
 
 PATIENCE_S = 60.0
 STARTER = """
+import signal
 import sys
 from pathlib import Path
 from deployment.processes import attending
 from schemas.command_line import run
 import typer
+# A shell's background jobs, and what they start, ignore SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 app = typer.Typer()
 @app.command()
 def starter(logs: Path, home: Path):

@@ -57,7 +57,6 @@ def test_relay_node_and_run_are_killed_in_mid_round_and_the_run_ends_whole(tmp_p
         assert_whole(one)
 
 
-@pytest.mark.soak
 def test_the_whole_aggregator_is_killed_and_its_run_is_resumed(tmp_path: Path) -> None:
     with deployed(tmp_path, **THREE_ROUNDS) as one:
         one.serve()
@@ -122,7 +121,6 @@ def test_a_network_that_is_lost_for_a_while_costs_no_run(tmp_path: Path, seconds
         assert_nothing_twice(one)
 
 
-@pytest.mark.soak
 def test_a_site_that_stands_still_is_left_out_and_its_late_reply_is_not_used(
     tmp_path: Path,
 ) -> None:
