@@ -38,7 +38,7 @@ def asked(number: int, purpose: str = "train") -> Callable[[Facts], bool]:
     )
 
 
-def test_relay_node_and_run_are_killed_in_mid_round_and_the_run_ends_whole(tmp_path: Path) -> None:
+def test_relay_node_and_run_are_killed_in_mid_round_and_the_run_ends(tmp_path: Path) -> None:
     with deployed(tmp_path, **THREE_ROUNDS) as one:
         one.serve()
         one.nodes()
@@ -54,7 +54,14 @@ def test_relay_node_and_run_are_killed_in_mid_round_and_the_run_ends_whole(tmp_p
         run.wait()
         name = name_of(one)
         assert one.led("--resume", name)["run"] == name
-        assert_whole(one)
+        assert_nothing_twice(one)
+        ends = {fact.round for fact in one.facts() if is_end(fact)}
+        assert ends == {1, 2, 3}  # with the sites that a kill let answer in time, a quorum of them
+
+
+def is_end(facts: Facts) -> bool:
+    """Say of an event whether a round ended with a model."""
+    return isinstance(facts, RoundMoved) and facts.target in {"accepted", "provisional"}
 
 
 def test_the_whole_aggregator_is_killed_and_its_run_is_resumed(tmp_path: Path) -> None:
