@@ -1,7 +1,7 @@
 """Who was turned away at the public port: counted, and told in a journal of the relay's own.
 
 * However many calls come, each reason is one event in some seconds: a flood fills no disk.
-* The addresses are in the private part.
+* The addresses are in the private part: a bounded number of them, each short and plain.
 * `aggregator serve` owns this journal; the federation's own belongs to whoever leads a run.
 """
 
@@ -12,6 +12,7 @@ from threading import Lock
 
 from pydantic import Field
 
+from aggregator.caller import plain
 from aggregator.config import AggregatorConfig, AggregatorHome
 from schemas.audit.events import TurnedAway
 from schemas.audit.journal import Journal
@@ -23,17 +24,31 @@ PAUSE_S = 5.0
 """Between two times that the journal is written."""
 
 _MAX_ADDRESSES = 100
+_LEAST_REFUSAL, _LEAST_FAILURE = 400, 500
 
 REASONS = {
     400: "malformed",
     401: "not-signed",
+    403: "no-such-run",
     404: "no-such-endpoint",
     409: "not-its-own",
     412: "not-enrolled",
     413: "too-large",
+    415: "malformed",
+    422: "malformed",
     429: "too-often",
 }
 """Why a call is turned away, by its HTTP status."""
+
+_NO_REASON = {503}
+"""A node has asked again, so its former question ends; nobody was turned away."""
+
+
+def reason_of(status: int) -> Name | None:
+    """Say why a call with this HTTP status was turned away; None when it was not."""
+    if status < _LEAST_REFUSAL or status in _NO_REASON:
+        return None
+    return REASONS.get(status, "failed" if status >= _LEAST_FAILURE else "refused")
 
 
 class Callers(Record):
@@ -54,15 +69,19 @@ class Door:
 
     def answered(self, status: int, address: str) -> None:
         """Count a call; one that was turned away is told in the journal; from any thread."""
-        reason = REASONS.get(status)
         with self.lock:
             self.answers[status] += 1
-            if reason is None:
-                return
+        reason = reason_of(status)
+        if reason is not None:
+            self.turned_away(reason, address)
+
+    def turned_away(self, reason: Name, address: str) -> None:
+        """Count one that was turned away, whoever it was; from any thread."""
+        with self.lock:
             self.counts[reason] += 1
             known = self.callers.setdefault(reason, {})
             if len(known) < _MAX_ADDRESSES:
-                known[address] = None
+                known[plain(address)] = None
 
     def write(self, home: AggregatorHome, config: AggregatorConfig) -> None:
         """Write what was counted since the last time, and the signed head over it."""

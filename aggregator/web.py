@@ -1,4 +1,8 @@
-"""Serving a web application at one address until a signal to end comes."""
+"""Serving a web application at one address until a signal to end comes.
+
+* Whose call it is, is the address at the other end: no header of a proxy is believed here.
+* What there is to log goes where the process sends its lines, within its limit.
+"""
 
 import asyncio
 from pathlib import Path
@@ -34,6 +38,8 @@ def server(
         access_log=False,
         ws="none",
         server_header=False,
+        proxy_headers=False,
+        log_config=None,
         limit_concurrency=most_connections,
         timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=2,

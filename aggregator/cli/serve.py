@@ -1,16 +1,17 @@
 """`aggregator serve`: let the hospitals' nodes in."""
 
-import logging
 import threading
 from typing import Annotated
 
 import typer
 
+from aggregator.caller import UNKNOWN, plain
 from aggregator.cli.options import Home, Metrics
 from aggregator.config import AggregatorHome, load_config
 from aggregator.door import Door
+from aggregator.log_limit import limited_log
 from aggregator.monitoring import relay
-from schemas.errors import HomeRefused
+from schemas.errors import HomeRefused, InputRefused
 from schemas.files import make_folder, owned
 from schemas.monitoring import monitored
 
@@ -23,27 +24,39 @@ def serve(
         str,
         typer.Option("--listen", help="HOST:PORT to listen on; the public one if not given."),
     ] = "",
+    proxy: Annotated[
+        str,
+        typer.Option(
+            "--proxy",
+            metavar="ADDRESS",
+            help="A reverse proxy; its X-Forwarded-For says whose call it brings.",
+        ),
+    ] = "",
     metrics: Metrics = "",
 ) -> None:
     """Serve the nodes' endpoints over TLS until told to stop; nothing else answers there.
 
     Messages on their way outlast a restart. Runs are led by `aggregator run`, beside this.
+    Calls count under the address that they come from. With --proxy, those of that address count
+    under the one that it names in X-Forwarded-For; it must overwrite what its callers sent.
     With --metrics also health and figures for whoever watches over it, on loopback.
 
     Example: aggregator serve --home /srv/federation --listen 0.0.0.0:8443
+    Example: aggregator serve --home /srv/federation --listen 127.0.0.1:9443 --proxy 127.0.0.1
     """
     paths = AggregatorHome(home)
     config = load_config(paths)
     if config.address is None:
         message = "serving refused: this aggregator has no address that a hospital could call"
         raise HomeRefused(message, next_step="make a home with: aggregator init --address …")
+    named = _address(proxy) if proxy else None
     # Flower takes a second to load, and the refusal above does not need it.
     from aggregator.flower.link import link_factory, online  # noqa: PLC0415
     from aggregator.flower.serving import admit_always  # noqa: PLC0415
     from aggregator.flower.superlink import fleet  # noqa: PLC0415
     from aggregator.web import serve as serve_app  # noqa: PLC0415
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", force=True)
+    limited_log()
     make_folder(paths.link)
     with owned(paths.link):
         factory = link_factory(paths.link)
@@ -55,7 +68,7 @@ def serve(
             with monitored(metrics, watched):
                 typer.echo(f"Serving {config.federation} at {listen or config.address}", err=True)
                 serve_app(
-                    fleet(factory, door),
+                    fleet(factory, door, proxy=named),
                     listen=listen or config.address,
                     tls=(paths.tls / "server.pem", paths.tls / "server.key"),
                     most_connections=_MOST_CONNECTIONS,
@@ -63,3 +76,16 @@ def serve(
         finally:
             over.set()
             admission.join()
+
+
+def _address(proxy: str) -> str:
+    """Return the address of a proxy as calls count under it.
+
+    Raises:
+        InputRefused: not an address.
+    """
+    found = plain(proxy)
+    if found == UNKNOWN:
+        message = "serving refused: --proxy takes the IP address that the proxy calls from"
+        raise InputRefused(message, next_step="for example: --proxy 127.0.0.1")
+    return found

@@ -1,7 +1,8 @@
 """Flower at the aggregator: the only files of this side that import it.
 
 Flower's telemetry, update checks and installations at run time are off: it reads these variables
-when it is first imported. Its log is held to warnings, and so is that of its HTTP client.
+when it is first imported. Its log is held to warnings, and so is that of its HTTP client; its lines
+go where the process sends all of them, once and within the same limit.
 """
 
 import logging
@@ -16,3 +17,4 @@ import flwr.app  # noqa: F401 - after the variables that it reads
 
 for _name in ("flwr", "httpx"):
     logging.getLogger(_name).setLevel(logging.WARNING)
+logging.getLogger("flwr").handlers.clear()

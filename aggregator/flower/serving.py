@@ -10,7 +10,6 @@ from aggregator.config import AggregatorHome, load_config
 from aggregator.door import PAUSE_S, Door
 from aggregator.federation import stored_roster
 from aggregator.flower.link import admit
-from schemas.errors import FederationError
 from schemas.names import now
 
 _PAUSE_S = 0.25
@@ -24,7 +23,8 @@ def admit_always(
     """Let in whom the roster names, as soon as it changes, until told to stop.
 
     Whoever was turned away is written to the relay's journal every few seconds. A roster that does
-    not verify changes nothing; who was let in stays, and the log says why.
+    not verify changes nothing; who was let in stays, and the log says why. Whatever fails here is
+    tried again: without this, a hospital that is revoked would stay.
     """
     state, seen, written = factory.state(), b"", -PAUSE_S
     while True:
@@ -47,5 +47,5 @@ def admit_always(
 def _write(door: Door, home: AggregatorHome) -> None:
     try:
         door.write(home, load_config(home))
-    except (FederationError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - no call from outside may end the admission
         _log.error("the relay's journal cannot be written: %s", type(error).__name__)

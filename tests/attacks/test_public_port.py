@@ -1,120 +1,42 @@
 """Whoever reaches the aggregator's port: it answers nodes alone, and each for itself alone."""
 
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
-from cryptography.hazmat.primitives.asymmetric.ec import (
-    SECP384R1,
-    EllipticCurvePrivateKey,
-    generate_private_key,
-)
 from flwr.app import ConfigRecord, MessageType, RecordDict
 from flwr.app import Message as Sent
-from flwr.proto.fleet_pb2 import (
-    ActivateNodeRequest,
-    PullMessagesRequest,
-    PushMessagesRequest,
-)
+from flwr.proto.fleet_pb2 import PullMessagesRequest, PushMessagesRequest
 from flwr.proto.message_pb2 import (
     ConfirmMessageReceivedRequest,
     Message,
     Metadata,
     PullObjectRequest,
 )
-from flwr.proto.node_pb2 import Node
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes
-from flwr.supernode.fleet_http_client import FleetHttpClient
-from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from aggregator.config import AggregatorHome, load_config
 from aggregator.door import REASONS, Callers, Door, journal
 from aggregator.federation import make
-from aggregator.flower.link import admit, link_factory, relay_run
+from aggregator.flower.gatekeeper import BURST, MAX_BODY_BYTES, PATHS, REQUESTS_PER_S, Rate
+from aggregator.flower.link import link_factory, relay_run
 from aggregator.flower.link_grid import LinkGrid
-from aggregator.flower.superlink import BURST, MAX_BODY_BYTES, PATHS, REQUESTS_PER_S, Rate, fleet
 from schemas.audit.events import TurnedAway
 from schemas.audit.lines import read_events
-from schemas.enrolment import Member, Roster
-from schemas.wire.keys import SigningKey
-from schemas.wire.transport import named
-from tests.deployed import free_port
-
-NOW = "2026-11-20T09:08:07.006Z"
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """The public application, and the keys of two sites that are let in."""
-
-    folder: Path
-    client: httpx.Client
-    keys: dict[str, EllipticCurvePrivateKey]
-    door: Door
-
-    def admitted(self, *sites: str, until: str | None = None) -> None:
-        """Let in exactly these sites."""
-        members = tuple(
-            Member(
-                site=site,
-                key=SigningKey.generate().public,
-                witness=SigningKey.generate().public,
-                since=NOW,
-                until=until,
-                transport=named(self.keys[site].public_key()),
-            )
-            for site in sites
-        )
-        service = SigningKey.generate().public
-        roster = Roster(federation="t", serial=1, aggregator=service, members=members)
-        admit(link_factory(self.folder).state(), roster, at=NOW)
-
-    @contextmanager
-    def line(self, site: str) -> Iterator[FleetHttpClient]:
-        """Lend the calls of a node."""
-        key = self.keys[site]
-        signer = NodeAuthHttpInterceptor(key, key.public_key())
-        with closing(FleetHttpClient(str(self.client.base_url), interceptors=[signer])) as made:
-            yield made
-
-    def activated(self, site: str) -> Node:
-        key = public_key_to_bytes(self.keys[site].public_key())
-        request = ActivateNodeRequest(public_key=key, heartbeat_interval=10)
-        with self.line(site) as line:
-            return Node(node_id=line.ActivateNode(request).node_id)
+from tests.attacks.ports import Port, fresh, serving
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
     """Serve the application to all tests here; each lets in nodes of its own."""
-    folder, door = tmp_path_factory.mktemp("relay") / "link", Door()
-    app, number = fleet(link_factory(folder), door), free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=number, log_level="warning", ws="none"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    with httpx.Client(base_url=f"http://127.0.0.1:{number}", timeout=60) as client:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield Port(folder, client, {}, door)
-    server.should_exit = True
-    thread.join()
+    with serving(tmp_path_factory.mktemp("relay")) as found:
+        yield found
 
 
 @pytest.fixture
 def port(served: Port) -> Port:
-    keys = {site: generate_private_key(SECP384R1()) for site in ("north", "south", "stranger")}
-    found = replace(served, keys=keys)
-    found.door.counts.clear()
-    found.door.callers.clear()
-    found.admitted("north", "south")
-    return found
+    return fresh(served)
 
 
 @contextmanager
@@ -282,7 +204,7 @@ def test_who_is_turned_away_stands_in_the_relays_journal_by_reason(
 def test_a_flood_is_one_event_and_a_bounded_list_of_addresses(tmp_path: Path) -> None:
     door = Door()
     for number in range(100_000):
-        door.answered(429, str(number))
+        door.answered(429, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
     make(tmp_path / "home", federation="t")
     home = AggregatorHome(tmp_path / "home")
     door.write(home, load_config(home))

@@ -10,7 +10,7 @@ import yaml
 
 import aggregator.cli
 import hospital_node.cli
-from aggregator.flower.superlink import MAX_BODY_BYTES, PATHS
+from aggregator.flower.gatekeeper import MAX_BODY_BYTES, PATHS
 from aggregator.tls import make_tls
 from tests.docs.test_pages import leaf
 
