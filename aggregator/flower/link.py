@@ -19,6 +19,7 @@ from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 from flwr.supercore.constant import NOOP_FEDERATION_ID, NodeStatus, TaskType
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supercore.state.schema.corestate_models import ObjectPushSessionRoot
 from flwr.supercore.state.schema.linkstate_models import MessageIns, MessageRes, Node
 from flwr.supercore.state.schema.objectstore_models import StoredObject
 from flwr.supercore.task_identity import TaskIdentity
@@ -65,19 +66,24 @@ def admit(state: LinkState, roster: Roster, *, at: Moment) -> None:
 def came_back(state: LinkState, number: int) -> None:
     """Let a node that starts again in at once, and hand it what it had not answered once more.
 
-    A message stays whole until its reply was sent, so that a node may be killed over it; the node
-    itself holds a repeated request against what it did.
+    A message stays until its reply has come whole, so that a node may be killed over either; what
+    came of a reply is let go of. The node itself holds a repeated request against what it did.
     """
     if not isinstance(state, SqlLinkState):
         return
     node = uint64_to_int64(number)
     replied = select(MessageRes.reply_to_message_id)
+    begun = select(ObjectPushSessionRoot.session_id).join(
+        MessageRes, MessageRes.message_id == ObjectPushSessionRoot.root_object_id
+    )
     with state.session() as session:
         session.execute(
             update(Node)
             .where(Node.node_id == node, Node.status == NodeStatus.ONLINE)
             .values(status=NodeStatus.OFFLINE)
         )
+        for one in session.scalars(begun.where(MessageRes.src_node_id == node)).all():
+            state._cleanup_push_session(one, cleanup_messages=True)  # noqa: SLF001 - as Flower does when one expires
         session.execute(
             update(MessageIns)
             .where(MessageIns.dst_node_id == node, MessageIns.message_id.not_in(replied))
@@ -85,13 +91,26 @@ def came_back(state: LinkState, number: int) -> None:
         )
 
 
-def is_announced(state: LinkState, message: str) -> bool:
-    """Say whether a reply to a message stands in the file, without a write lock."""
+def reply_to(state: LinkState, message: str) -> str | None:
+    """Return the id of the reply to a message once it is announced, without a write lock."""
     if not isinstance(state, SqlLinkState):
-        return True
+        return None
     found = select(MessageRes.message_id).where(MessageRes.reply_to_message_id == message)
     with state.session() as session:
-        return session.execute(found).first() is not None
+        return session.scalar(found)
+
+
+def is_waited_for(state: LinkState, message: str) -> bool:
+    """Say whether a message stands in the file and its node on the roster, connected or not."""
+    if not isinstance(state, SqlLinkState):
+        return False
+    found = (
+        select(MessageIns.message_id)
+        .join(Node, Node.node_id == MessageIns.dst_node_id)
+        .where(MessageIns.message_id == message, Node.status != NodeStatus.UNREGISTERED)
+    )
+    with state.session() as session:
+        return session.scalar(found) is not None
 
 
 def is_whole(state: LinkState, objects: Sequence[str]) -> bool:

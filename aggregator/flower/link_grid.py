@@ -1,10 +1,12 @@
 """A Flower grid over the link state, without a socket between the run and its messages.
 
+* A message is announced when all of its objects are there: whoever leads may be killed over it, and
+  no node waits for the rest.
 * A reply is taken when all of its objects have come; until then nothing is waited for.
 * One reply is opened at a time, and its objects are let go of at once.
 * Flower's own look for a reply takes the file's write lock, which the relay needs for every object
-  that comes. So it is only made when two cheap questions say that something is there, and now and
-  then, since it also finds who is gone.
+  that comes, and gives a node up after a short silence. Here a node that is gone may come back
+  until its message expires; only one that was taken off the roster is given up.
 """
 
 import time
@@ -27,10 +29,14 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.supercore.run import Run
 
-from aggregator.flower.link import is_announced, is_whole
+from aggregator.flower.link import is_waited_for, is_whole, reply_to
 
-FULL_LOOK_S = 1.0
-"""Between two looks that find a node that is gone, or a sender that gave up."""
+ROSTER_LOOK_S = 1.0
+"""Between two looks whether a node that has not answered is still on the roster."""
+
+
+class NodeRemoved(Exception):
+    """A node was taken off the roster, or its message expired: nobody will answer it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class LinkGrid(Grid):
     coming: dict[str, Coming] = field(default_factory=dict)
     """By the message that is answered."""
     looked: dict[str, float] = field(default_factory=dict)
-    """When a message was last looked for in full."""
+    """When the node of a message was last looked for on the roster."""
 
     @property
     def run(self) -> Run:
@@ -88,12 +94,12 @@ class LinkGrid(Grid):
         return [self._pushed(message) for message in messages]
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Take the replies that have come whole; each can be taken once."""
-        return [
-            reply
-            for asked in set(message_ids)
-            if self._may_be_there(asked) and (reply := self._looked_for(asked)) is not None
-        ]
+        """Take the replies that have come whole; each can be taken once.
+
+        Raises:
+            NodeRemoved: nobody will answer one of the messages.
+        """
+        return [reply for asked in set(message_ids) if (reply := self._looked_for(asked))]
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
@@ -108,36 +114,36 @@ class LinkGrid(Grid):
             # Flower sets a message's id the same way.
             message.metadata.__dict__["_message_id"] = id_
             session = self.state.start_session(self.run_id)
-            is_stored, missing = self.state.store_message_and_object_tree(
-                remove_content_from_message(message), get_object_tree(message), session
-            )
             objects = get_all_nested_objects(message)
-            for one in missing:
+            for one in self.state.preregister_object_tree(get_object_tree(message), session):
                 self.state.store_object(self.run_id, session, one, objects[one].deflate())
-        return id_ if is_stored else ""
-
-    def _may_be_there(self, asked: str) -> bool:
-        """Say whether a full look is worth it, or due."""
-        now = time.monotonic()
-        if now - self.looked.setdefault(asked, now) >= FULL_LOOK_S:
-            self.looked[asked] = now
-            return True
-        known = self.coming.get(asked)
-        if known is None:
-            return is_announced(self.state, asked)
-        return is_whole(self.state, known.objects)
+        if self.state.store_message_ins(remove_content_from_message(message)) is None:
+            self.state.object_store.delete(id_)
+            return ""
+        self.looked[id_] = time.monotonic()
+        return id_
 
     def _looked_for(self, asked: str) -> Message | None:
-        if asked not in self.coming:
-            for one in self.state.get_message_res(message_ids={asked}, run_id=self.run_id):
-                self.coming[asked] = self._announced(one.metadata.message_id)
-        return self._taken(asked) if asked in self.coming else None
+        if asked not in self.coming and (reply := reply_to(self.state, asked)) is not None:
+            self.coming[asked] = self._announced(reply)
+        if asked in self.coming and is_whole(self.state, self.coming[asked].objects):
+            return self._taken(asked)
+        self._hold_to_roster(asked)
+        return None
+
+    def _hold_to_roster(self, asked: str) -> None:
+        """Raise once nobody will answer a message; what is asked of the file is asked seldom."""
+        now = time.monotonic()
+        if now - self.looked.get(asked, now) >= ROSTER_LOOK_S:
+            self.looked[asked] = now
+            if not is_waited_for(self.state, asked):
+                raise NodeRemoved
 
     def _announced(self, id_: str) -> Coming:
         try:
             tree = self.state.object_store.get_object_tree(id_)
         except NoObjectInStoreError:
-            return Coming(id_, ())
+            return Coming(id_, (id_,))  # its sender has begun it anew in between
         return Coming(id_, tuple(one.object_id for one in iterate_object_tree(tree)))
 
     def _taken(self, asked: str) -> Message | None:
@@ -146,10 +152,12 @@ class LinkGrid(Grid):
         try:
             contents = self._contents(one.objects)
         except NoObjectInStoreError:
-            contents = {}  # its sender gave up; what is inflated below says so by raising
+            contents = None
+            del self.coming[asked]  # its sender begins it anew
         if contents is None:
             return None
-        del self.coming[asked], self.looked[asked]
+        del self.coming[asked]
+        self.looked.pop(asked, None)
         self.state.delete_messages({asked})
         self.state.object_store.delete(one.message)
         reply = cast("Message", inflate_object_from_contents(one.message, contents))

@@ -2,11 +2,13 @@
 
 * The node asks for messages; nobody ever connects to it, and it listens nowhere.
 * It never asks for a bundle: there is no code that the relay could hand it.
-* A call that fails is repeated with a growing pause; an interruption of any length is waited out.
+* A call that fails is repeated with a growing pause. Between messages an interruption of any length
+  is waited out; a call for a message is given up when the message expires.
 * Whoever cannot be let in is told why: a key that is not enrolled, or a clock that is off.
 """
 
 import logging
+import math
 import threading
 import time
 from collections import Counter
@@ -72,7 +74,7 @@ _log = logging.getLogger(__name__)
 
 
 class RunOver(Exception):
-    """The relay's run of a message has ended: nobody waits for the reply."""
+    """A message expired, or the relay's run of it has ended: nobody waits for the reply."""
 
 
 class Relay:
@@ -156,8 +158,9 @@ class Relay:
         metadata, tree = announced.metadata, answer.message_object_trees[0]
         TaskIdentity.run_id, TaskIdentity.node_id = metadata.run_id, self._node.node_id
         TaskIdentity.task_id = 1
+        expires = time.monotonic() + metadata.ttl
         pull = make_pull_object_fn_protobuf(
-            lambda request: self._called(self._client.PullObject, request),
+            lambda request: self._called(self._client.PullObject, request, until=expires),
             self._node,
             metadata.run_id,
         )
@@ -181,6 +184,7 @@ class Relay:
             EnvelopeRefused: the relay does not let this node in any more.
             RunOver: nobody waits for the reply.
         """
+        run_id, expires = reply.metadata.run_id, time.monotonic() + reply.metadata.ttl
         with no_object_id_recompute():
             reply.metadata.__dict__["_message_id"] = reply.object_id
             request = PushMessagesRequest(
@@ -188,11 +192,11 @@ class Relay:
                 messages_list=[message_to_proto(remove_content_from_message(reply))],
                 message_object_trees=[get_object_tree(reply)],
             )
-            answer = self._called(self._client.PushMessages, request)
+            answer = self._called(self._client.PushMessages, request, until=expires)
             push = make_push_object_fn_protobuf(
-                lambda part: self._called(self._client.PushObject, part),
+                lambda part: self._called(self._client.PushObject, part, until=expires),
                 self._node,
-                reply.metadata.run_id,
+                run_id,
                 answer.session_id,
             )
             objects, wanted = get_all_nested_objects(reply), {*answer.objects_to_push}
@@ -201,15 +205,15 @@ class Relay:
             except ObjectPushError as error:
                 raise RunOver from error
         confirm = make_confirm_message_received_fn_protobuf(
-            lambda part: self._called(self._client.ConfirmMessageReceived, part),
+            lambda part: self._called(self._client.ConfirmMessageReceived, part, until=expires),
             self._node,
-            reply.metadata.run_id,
+            run_id,
         )
         confirm(reply.metadata.reply_to_message_id)
         self.sent[reply.metadata.message_type] += 1
 
-    def _called(self, call: Callable[[Q], A], request: Q) -> A:
-        """Call the relay until it answers."""
+    def _called(self, call: Callable[[Q], A], request: Q, *, until: float = math.inf) -> A:
+        """Call the relay until it answers; not again after `until`, by the monotonic clock."""
         pause_s = POLL_S
         while True:
             try:
@@ -232,6 +236,8 @@ class Relay:
                 self.is_reached = True
                 return answer
             self.is_reached = False
+            if time.monotonic() + pause_s > until:
+                raise RunOver
             _log.warning("the relay is asked again in %.1f s: %s", pause_s, found)
             if self._over.wait(pause_s):
                 message = "call refused: this node stops"

@@ -76,33 +76,40 @@ FLEET_PARTS: dict[str, Callable[[Any], bool]] = {
         "delete_messages",
         "delete_node",
         "finish_task",
-        "get_message_res",
         "get_node_id_by_public_key",
         "get_node_info",
         "get_nodes",
         "get_object",
         "get_run_info",
         "object_store",
+        "preregister_object_tree",
         "start_session",
-        "store_message_and_object_tree",
+        "store_message_ins",
         "store_object",
     ),
     "flwr.server.superlink.linkstate.LinkStateFactory": lambda _: keeps_a_state_in_a_file(),
     "flwr.server.superlink.linkstate.sql_linkstate.SqlLinkState": has(
-        "_cleanup_expired_task_tokens", "initialize", "session", "store_traffic"
+        "_cleanup_expired_task_tokens",
+        "_cleanup_push_session",
+        "initialize",
+        "session",
+        "store_traffic",
+    ),
+    "flwr.supercore.state.schema.corestate_models.ObjectPushSessionRoot": has(
+        "root_object_id", "session_id"
     ),
     "flwr.supercore.state.schema.linkstate_models.MessageIns": has(
         "created_at", "delivered_at", "dst_node_id", "message_id", "ttl"
     ),
     "flwr.supercore.state.schema.linkstate_models.MessageRes": has(
-        "message_id", "reply_to_message_id"
+        "message_id", "reply_to_message_id", "src_node_id"
     ),
     "flwr.supercore.state.schema.linkstate_models.Node": has("node_id", "status"),
     "flwr.supercore.state.schema.objectstore_models.StoredObject": has("is_available", "object_id"),
     "flwr.supercore.utils.int64_to_uint64": lambda unsigned: unsigned(-1) == 2**64 - 1,
     "flwr.supercore.utils.uint64_to_int64": lambda signed: signed(2**64 - 1) == -1,
     "flwr.supercore.constant.NOOP_FEDERATION_ID": NoOpFederationManager().exists,
-    "flwr.supercore.constant.NodeStatus": has("REGISTERED", "ONLINE", "OFFLINE"),
+    "flwr.supercore.constant.NodeStatus": has("REGISTERED", "ONLINE", "OFFLINE", "UNREGISTERED"),
     "flwr.supercore.constant.TaskType": has("SERVER_APP"),
     "flwr.supercore.error.http_error_translator": inspect.iscoroutinefunction,
     "flwr.supercore.inflatable.inflatable_object.get_object_tree": lambda tree: bool(

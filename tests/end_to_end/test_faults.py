@@ -131,7 +131,8 @@ def test_a_network_that_is_lost_for_a_while_costs_no_run(tmp_path: Path, seconds
 def test_a_site_that_stands_still_is_left_out_and_its_late_reply_is_not_used(
     tmp_path: Path,
 ) -> None:
-    with deployed(tmp_path, **THREE_ROUNDS) as one:
+    soon = {"participation": {"quorum": 2, "deadline_s": 30.0}}
+    with deployed(tmp_path, **THREE_ROUNDS | soon) as one:
         one.serve()
         one.nodes()
         one.lead()
