@@ -179,7 +179,7 @@ def made(folder: Path, *, private: bool, **changes: Any) -> Deployed:
     port = free_port()
     nodes = {site: folder / site for site in SITES}
     here = Study(folder, folder / "small.plan.toml", folder / "aggregator", nodes)
-    shutil.copytree(study.hospitals(), folder, dirs_exist_ok=True)
+    shutil.copytree(study.exports(study.SMALL), folder, dirs_exist_ok=True)
     write_toml(here.plan, PLAN | (PRIVATE if private else {}) | changes)
     pin(here.plan)
     address = f"127.0.0.1:{port}"

@@ -3,20 +3,14 @@
 One hospital exports PNG masks, one DICOM Segmentations, and one both kinds for different images.
 """
 
-import atexit
 import csv
-import shutil
-import tempfile
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import aggregator.cli
 from deployment.material import pin
-from schemas.command_line import run
 from tests.hospital_node.cohort.exports import image, write
 from tests.hospital_node.cohort.outlined import segmentation, write_picture
 from tests.study import (
@@ -24,11 +18,9 @@ from tests.study import (
     PLAN,
     PRIVATE,
     SITES,
+    Hospitals,
     Study,
     approved,
-    command,
-    ingest,
-    write_toml,
 )
 
 PATIENTS, SIDE = 24, 32
@@ -70,29 +62,12 @@ def square(random: np.random.Generator) -> NDArray[np.bool_]:
 
 def made(folder: Path, *, private: bool = False, **changes: Any) -> Study:
     """Make a study, ready to run; `changes` replace fields of the plan."""
-    shutil.copytree(_homes(), folder, dirs_exist_ok=True)
-    nodes = {site: folder / site for site in SITES}
-    study = Study(folder, folder / "small.plan.toml", folder / "aggregator", nodes)
-    write_toml(study.plan, PLAN_WITH_MASKS | (PRIVATE_WITH_MASKS if private else {}) | changes)
+    plan = PLAN_WITH_MASKS | (PRIVATE_WITH_MASKS if private else {}) | changes
+    study = SQUARES.study(folder, plan)
     pin(study.plan)
     for site in SITES:
         approved(study, site, private=private)
     return study
-
-
-@cache
-def _homes() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="consilium-squares-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    nodes = {site: folder / site for site in SITES}
-    study = Study(folder, folder / "small.plan.toml", folder / "aggregator", nodes)
-    write_toml(folder / "small.contract.toml", CONTRACT_WITH_MASKS)
-    assert run(aggregator.cli.app, ["init", "--home", str(study.aggregator), "--name", "t"]) == 0
-    for number, site in enumerate(SITES):
-        write_hospital(folder / "data" / site, number)
-        command("init", "--home", folder / site, "--site", site)
-        ingest(study, site)
-    return folder
 
 
 def write_hospital(folder: Path, number: int) -> None:
@@ -121,3 +96,6 @@ def write_hospital(folder: Path, number: int) -> None:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
+
+
+SQUARES = Hospitals(CONTRACT_WITH_MASKS, write_hospital)

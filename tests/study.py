@@ -16,7 +16,6 @@ from typing import Any
 
 import tomlkit
 from pydicom.uid import ExplicitVRLittleEndian
-from safetensors.numpy import save_file
 
 import aggregator.cli
 import hospital_node.cli
@@ -28,16 +27,15 @@ from aggregator.runs import conduct, started, stored
 from deployment.embedded.federation import EmbeddedFederation, opened
 from deployment.material import pin
 from hospital_node.cohort.synthetic import SyntheticSite, write_site
-from hospital_node.models.registry import build, trainable_arrays
 from hospital_node.node import Node
 from hospital_node.session import answer
 from schemas.audit.events import Facts
 from schemas.audit.exchange import Shared
 from schemas.audit.notes import cosignature, witness_name
 from schemas.command_line import run
-from schemas.network import ConvolutionalNetwork
 from schemas.plan import TrainingPlan
 from schemas.wire.packet import Packet
+from tests.brought import weights
 
 SITES = ("east", "north", "west")
 
@@ -140,33 +138,40 @@ class Study:
 
 def made(folder: Path, *, private: bool = False, approve: bool = True, **changes: Any) -> Study:
     """Make a study, ready to run; `changes` replace fields of the plan."""
-    shutil.copytree(_homes(), folder, dirs_exist_ok=True)
-    nodes = {site: folder / site for site in SITES}
-    study = Study(folder, folder / "small.plan.toml", folder / "aggregator", nodes)
-    write_toml(study.plan, PLAN | (PRIVATE if private else {}) | changes)
+    study = SMALL.study(folder, PLAN | (PRIVATE if private else {}) | changes)
     pin(study.plan, source=weights(folder) if "trainable" in changes else None)
     for site in SITES if approve else ():
         approved(study, site, private=private)
     return study
 
 
-def weights(folder: Path, *, seed: int = 99) -> Path:
-    """Write weights of the study's network that a study lead might bring."""
-    spec = ConvolutionalNetwork(channels=(4, 8), groups=2)
-    module = build(spec, height=16, width=16, seed=seed).module
-    path = folder / f"pretrained-{seed}.safetensors"
-    save_file(trainable_arrays(module), path)
-    return path
+@dataclass(frozen=True, slots=True, eq=False)
+class Hospitals:
+    """What the hospitals of a study export, and the contract that they meet."""
+
+    contract: dict[str, Any]
+    write: Callable[[Path, int], None]
+    """Write the hospital of a number into a folder of its site's name."""
+
+    def study(self, folder: Path, plan: dict[str, Any]) -> Study:
+        """Make the homes, with their cohorts, and a plan that nobody has looked at."""
+        shutil.copytree(_homes(self), folder, dirs_exist_ok=True)
+        return _study(folder, plan)
+
+
+def _study(folder: Path, plan: dict[str, Any]) -> Study:
+    nodes = {site: folder / site for site in SITES}
+    study = Study(folder, folder / "small.plan.toml", folder / "aggregator", nodes)
+    write_toml(study.plan, plan)
+    return study
 
 
 @cache
-def _homes() -> Path:
+def _homes(hospitals: Hospitals) -> Path:
     """Make the homes with their cohorts once in a process; every study starts from a copy."""
-    folder = Path(tempfile.mkdtemp(prefix="consilium-study-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    nodes = {site: folder / site for site in SITES}
-    study = Study(folder, folder / "small.plan.toml", folder / "aggregator", nodes)
-    shutil.copytree(hospitals(), folder, dirs_exist_ok=True)
+    folder = temporary()
+    shutil.copytree(exports(hospitals), folder, dirs_exist_ok=True)
+    study = _study(folder, {})
     assert run(aggregator.cli.app, ["init", "--home", str(study.aggregator), "--name", "t"]) == 0
     for site in SITES:
         command("init", "--home", folder / site, "--site", site)
@@ -175,13 +180,19 @@ def _homes() -> Path:
 
 
 @cache
-def hospitals() -> Path:
+def exports(hospitals: Hospitals) -> Path:
     """Write the contract and what each hospital exports, once in a process."""
+    folder = temporary()
+    write_toml(folder / "small.contract.toml", hospitals.contract)
+    for number, site in enumerate(SITES):
+        hospitals.write(folder / "data" / site, number)
+    return folder
+
+
+def temporary() -> Path:
+    """Make a folder that lasts as long as this process."""
     folder = Path(tempfile.mkdtemp(prefix="consilium-study-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    write_toml(folder / "small.contract.toml", CONTRACT)
-    for number, site in enumerate(SITES):
-        write_hospital(folder / "data" / site, number)
     return folder
 
 
@@ -203,6 +214,9 @@ def write_hospital(folder: Path, number: int, *, patients: int = 30) -> None:
         blur=0.5,
     )
     write_site(site, folder, seed=number)
+
+
+SMALL = Hospitals(CONTRACT, write_hospital)
 
 
 def write_toml(path: Path, fields: dict[str, Any]) -> None:

@@ -3,11 +3,7 @@
 Every hospital exports DICOM Segmentations; the same cohort trains a classifier or a segmenter.
 """
 
-import atexit
 import csv
-import shutil
-import tempfile
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import UID
 
-import aggregator.cli
 from deployment.material import pin
-from schemas.command_line import run
 from tests.hospital_node.cohort.exports import ROOT_UID, image, write
 from tests.hospital_node.cohort.outlined import segmentation
 from tests.study import (
@@ -25,11 +19,9 @@ from tests.study import (
     PLAN,
     PRIVATE,
     SITES,
+    Hospitals,
     Study,
     approved,
-    command,
-    ingest,
-    write_toml,
 )
 
 PATIENTS, SLICES, SIDE = 18, 8, 16
@@ -70,26 +62,7 @@ def made(folder: Path, *, private: bool = False, **changes: Any) -> Study:
 
 def unpinned(folder: Path, *, private: bool = False, **changes: Any) -> Study:
     """Make the homes, and a plan that nobody has looked at."""
-    shutil.copytree(_homes(), folder, dirs_exist_ok=True)
-    nodes = {site: folder / site for site in SITES}
-    study = Study(folder, folder / "small.plan.toml", folder / "aggregator", nodes)
-    write_toml(study.plan, PLAN_OF_VOLUMES | (PRIVATE_PLAN if private else {}) | changes)
-    return study
-
-
-@cache
-def _homes() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="consilium-balls-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    nodes = {site: folder / site for site in SITES}
-    study = Study(folder, folder / "small.plan.toml", folder / "aggregator", nodes)
-    write_toml(folder / "small.contract.toml", CONTRACT_OF_VOLUMES)
-    assert run(aggregator.cli.app, ["init", "--home", str(study.aggregator), "--name", "t"]) == 0
-    for number, site in enumerate(SITES):
-        write_hospital(folder / "data" / site, number)
-        command("init", "--home", folder / site, "--site", site)
-        ingest(study, site)
-    return folder
+    return BALLS.study(folder, PLAN_OF_VOLUMES | (PRIVATE_PLAN if private else {}) | changes)
 
 
 def write_hospital(folder: Path, number: int) -> None:
@@ -125,3 +98,6 @@ def write_hospital(folder: Path, number: int) -> None:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
+
+
+BALLS = Hospitals(CONTRACT_OF_VOLUMES, write_hospital)

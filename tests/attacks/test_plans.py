@@ -9,8 +9,9 @@ from hospital_node.config import NodeHome
 from schemas.audit.events import RefusalReceived
 from schemas.errors import QuorumLost
 from schemas.plan import FROZEN_SUFFIX
+from tests.brought import weights
 from tests.desk import ONE_ROUND, desk
-from tests.study import approved, conducting, made, weights
+from tests.study import approved, conducting, made
 
 
 def test_a_plan_edited_after_its_approval_trains_nowhere(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from schemas.network import ConvolutionalNetwork
 from schemas.plan import FROZEN_SUFFIX, TrainingPlan
 from schemas.wire.arrays import Arrays, declared_layout, decoded
 from tests import study
+from tests.brought import weights
 
 HEAD = "body.10"
 
@@ -119,7 +120,7 @@ def test_a_plan_is_pinned_with_what_is_trained_and_what_is_not(tmp_path: Path) -
     plan = site.parsed()
     frozen = site.plan.with_suffix(FROZEN_SUFFIX)
     assert plan.is_pinned
-    assert plan.initial.pretrained == digest_of(study.weights(tmp_path).read_bytes())
+    assert plan.initial.pretrained == digest_of(weights(tmp_path).read_bytes())
     assert plan.initial.frozen == digest_of(frozen.read_bytes())
     assert set(arrays_of(arrays_path(site.plan))) == {f"{HEAD}.weight", f"{HEAD}.bias"}
     assert set(arrays_of(frozen)) | set(arrays_of(arrays_path(site.plan))) == set(own())
@@ -128,7 +129,7 @@ def test_a_plan_is_pinned_with_what_is_trained_and_what_is_not(tmp_path: Path) -
 
 def test_a_plan_can_start_whole_from_weights(tmp_path: Path) -> None:
     site = study.made(tmp_path, approve=False)
-    pinned = pin(site.plan, source=study.weights(tmp_path))
+    pinned = pin(site.plan, source=weights(tmp_path))
     assert pinned.plan.initial.frozen is None
     assert pinned.plan.initial.pretrained is not None
     assert pinned.from_seed == ()
