@@ -43,14 +43,14 @@ def build(answer_of: AnswerOf, unable_of: AnswerOf) -> ClientApp:
                 _log.warning("%s", error.message)
                 return failure(request)
             except Exception as error:  # noqa: BLE001 - this side's edge: nothing of it may leave
-                place = _place(error.__traceback__)
+                place = place_of(error.__traceback__)
                 _log.error("request failed: %s at %s", type(error).__name__, place)
         return failure(request)
 
     return app
 
 
-def _place(traceback: TracebackType | None) -> str:
+def place_of(traceback: TracebackType | None) -> str:
     """Name the line of code that raised."""
     place = "an unknown line"
     while traceback is not None:

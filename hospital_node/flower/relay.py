@@ -13,8 +13,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import httpx
@@ -29,6 +27,7 @@ from flwr.proto.fleet_pb2 import (
     PushMessagesRequest,
 )
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
+from flwr.proto.message_pb2 import PullObjectRequest, PullObjectResponse
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
@@ -50,10 +49,10 @@ from flwr.supercore.inflatable.inflatable_utils import (
 )
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.task_identity import TaskIdentity
-from flwr.supernode.fleet_http_client import FleetHttpClient
-from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from hospital_node.distrust import is_distrusted
+from hospital_node.flower.client import fleet_client
+from hospital_node.flower.turned_away import turned_away
 from schemas.errors import EnvelopeRefused
 from schemas.names import Address
 
@@ -63,9 +62,14 @@ HEARTBEAT_S = 10.0
 POLL_S = 0.2
 """Time between two questions for a message that the relay answers at once; it holds them longer."""
 
+MAX_TTL_S = 86400.0
+"""No plan waits longer for a reply."""
+
+MAX_OBJECTS = 2048
+"""In one message, each of at most 5 MiB: enough for the largest arrays that a plan may have."""
+
 _PULL_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 5.0
-_CLOCKS_APART_S = 5.0
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -93,12 +97,7 @@ class Relay:
 
         `distrusted` is called for each server that the authorities do not vouch for.
         """
-        self._client = FleetHttpClient.from_server_address(
-            address,
-            insecure=False,
-            root_certificates=authorities.encode(),
-            interceptors=[NodeAuthHttpInterceptor(key, key.public_key())],
-        )
+        self._client = fleet_client(address, authorities=authorities, key=key)
         self._key = public_key_to_bytes(key.public_key())
         self._over = over
         self._distrusted, self._distrusting = distrusted, threading.Lock()
@@ -158,15 +157,15 @@ class Relay:
         metadata, tree = announced.metadata, answer.message_object_trees[0]
         TaskIdentity.run_id, TaskIdentity.node_id = metadata.run_id, self._node.node_id
         TaskIdentity.task_id = 1
-        expires = time.monotonic() + metadata.ttl
+        lasts_s = min(MAX_TTL_S, metadata.ttl)
         pull = make_pull_object_fn_protobuf(
-            lambda request: self._called(self._client.PullObject, request, until=expires),
-            self._node,
-            metadata.run_id,
+            self._pulling(time.monotonic() + lasts_s), self._node, metadata.run_id
         )
         ids = [one.object_id for one in iterate_object_tree(tree)]
+        if len(ids) > MAX_OBJECTS:
+            raise RunOver
         try:
-            contents = pull_objects(ids, pull, initial_backoff=_PULL_PAUSE_S, max_time=metadata.ttl)
+            contents = pull_objects(ids, pull, initial_backoff=_PULL_PAUSE_S, max_time=lasts_s)
         except ObjectPullError as error:
             raise RunOver from error
         message = inflate_object_from_contents(metadata.message_id, contents)
@@ -177,6 +176,14 @@ class Relay:
         message.metadata.__dict__["_message_id"] = metadata.message_id
         return message
 
+    def _pulling(self, until: float) -> Callable[[PullObjectRequest], PullObjectResponse]:
+        def pull(request: PullObjectRequest) -> PullObjectResponse:
+            if self._over.is_set():
+                raise RunOver
+            return self._called(self._client.PullObject, request, until=until)
+
+        return pull
+
     def send(self, reply: Message) -> None:
         """Send a reply whole, and only then let the relay forget what it answers.
 
@@ -184,7 +191,8 @@ class Relay:
             EnvelopeRefused: the relay does not let this node in any more.
             RunOver: nobody waits for the reply.
         """
-        run_id, expires = reply.metadata.run_id, time.monotonic() + reply.metadata.ttl
+        run_id = reply.metadata.run_id
+        expires = time.monotonic() + min(MAX_TTL_S, reply.metadata.ttl)
         with no_object_id_recompute():
             reply.metadata.__dict__["_message_id"] = reply.object_id
             request = PushMessagesRequest(
@@ -219,19 +227,11 @@ class Relay:
             try:
                 answer = call(request)
             except httpx.TransportError as error:
-                found, self._was_cut = type(error).__name__, True
-                if is_distrusted(error):
-                    found = "the federation's authority does not vouch for its certificate"
-                    with self._distrusting:  # objects are pulled in several threads
-                        self._distrusted()
+                found = self._cut(error)
             except httpx.HTTPStatusError as error:
-                status = error.response.status_code
-                if status in {httpx.codes.FORBIDDEN, httpx.codes.CONFLICT}:
-                    raise RunOver from error
-                if status != httpx.codes.TOO_MANY_REQUESTS and httpx.codes.is_client_error(status):
-                    self.is_reached = False
-                    raise _turned_away(error.response) from error
-                found = f"HTTP {status}"
+                found = self._refused(error)
+            except ValueError:  # of Flower, for bytes that are not the answer to this call
+                found = "an answer that is no relay's"
             else:
                 self.is_reached = True
                 return answer
@@ -244,6 +244,25 @@ class Relay:
                 raise EnvelopeRefused(message, next_step="start it again: hospital-node serve")
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
+    def _cut(self, error: httpx.TransportError) -> str:
+        """Say what became of a call that had no answer."""
+        self._was_cut = True
+        if not is_distrusted(error):
+            return type(error).__name__
+        with self._distrusting:  # objects are pulled in several threads
+            self._distrusted()
+        return "the federation's authority does not vouch for its certificate"
+
+    def _refused(self, error: httpx.HTTPStatusError) -> str:
+        """Say what was answered to a call that may be made again; raise for any other."""
+        status = error.response.status_code
+        if status in {httpx.codes.FORBIDDEN, httpx.codes.CONFLICT}:
+            raise RunOver from error
+        if status != httpx.codes.TOO_MANY_REQUESTS and httpx.codes.is_client_error(status):
+            self.is_reached = False
+            raise turned_away(error.response) from error
+        return f"HTTP {status}"
+
     def _beat(self) -> None:
         request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_S)
         while not (self._closed.wait(HEARTBEAT_S / 2) or self._over.is_set()):
@@ -252,29 +271,3 @@ class Relay:
             except (httpx.HTTPError, MemoryError) as error:
                 self.is_reached = False
                 _log.warning("no heartbeat reached the relay: %s", type(error).__name__)
-
-
-def _turned_away(response: httpx.Response) -> EnvelopeRefused:
-    """Say why the relay does not let this node in, as far as it can be told from here."""
-    apart_s = _ahead_s(response)
-    if response.status_code == httpx.codes.UNAUTHORIZED and abs(apart_s) > _CLOCKS_APART_S:
-        message = (
-            f"connection refused: this machine's clock is {abs(apart_s):.0f} s "
-            f"{'ahead of' if apart_s > 0 else 'behind'} the aggregator's, "
-            f"at most {_CLOCKS_APART_S:.0f} s are allowed"
-        )
-        return EnvelopeRefused(message, next_step="set the clock by NTP on both machines")
-    message = (
-        f"connection refused: the aggregator does not know this node's key "
-        f"(HTTP {response.status_code}); it was not approved, or was revoked"
-    )
-    return EnvelopeRefused(message, next_step="ask the aggregator: aggregator roster list")
-
-
-def _ahead_s(response: httpx.Response) -> float:
-    """Return by how many seconds this clock is ahead of the answer's; 0 when it does not say."""
-    try:
-        there = parsedate_to_datetime(response.headers.get("date", ""))
-    except ValueError:
-        return 0.0
-    return (datetime.now(UTC) - there).total_seconds()

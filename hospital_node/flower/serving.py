@@ -3,6 +3,7 @@
 * The home is owned while there is work and a moment longer; between runs a person's commands can
   use it. A command that owns it makes a message wait, for a bounded time.
 * What was costly to open stays warm from one message to the next.
+* Nothing that a relay hands over ends a node, whatever it is.
 * A node that is not let in asks again, at growing intervals: approval, a mended clock or a restart
   of the other side needs nobody here.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from hospital_node.flower.client_app import build
+from hospital_node.flower.client_app import build, place_of
 from hospital_node.flower.messages import failure
 from hospital_node.flower.relay import POLL_S, Relay, RunOver
 from hospital_node.node import Node, opened
@@ -42,15 +43,18 @@ def serve(home: Path, relay: Relay, is_stale: Callable[[], bool]) -> None:
         try:
             relay.connect()
             _log.info("connected")
-            pause_s = POLL_S
             while relay.wait():
                 _answered(home, relay, warm)
+                pause_s = POLL_S
         except EnvelopeRefused as error:
             _log.warning("%s; next: %s", error.message, error.next_step)
             if is_stale():
                 return
-            relay.wait(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        except Exception as error:  # noqa: BLE001 - this side's edge: a relay's bytes must not end a node
+            place = place_of(error.__traceback__)
+            _log.error("message left alone: %s at %s", type(error).__name__, place)
+        relay.wait(pause_s)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
 def _answered(home: Path, relay: Relay, warm: dict[str, object]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx
 from fastapi.routing import APIRoute
 from flwr.app import ConfigRecord, RecordDict
 from flwr.server.superlink.linkstate import LinkStateFactory
@@ -49,6 +50,19 @@ def keeps_a_state_in_a_file() -> bool:
         return states[1].get_node_id_by_public_key(b"key") == node
 
 
+FLEET_CALLS = (
+    "ActivateNode",
+    "ConfirmMessageReceived",
+    "DeactivateNode",
+    "PullMessages",
+    "PullObject",
+    "PushMessages",
+    "PushObject",
+    "SendNodeHeartbeat",
+    "close",
+    "from_server_address",
+)
+
 FLEET_PARTS: dict[str, Callable[[Any], bool]] = {
     "flwr.app.message.remove_content_from_message": takes("message"),
     "flwr.common.constant.NOOP_ACCOUNT_NAME": lambda name: isinstance(name, str),
@@ -65,6 +79,7 @@ FLEET_PARTS: dict[str, Callable[[Any], bool]] = {
     "flwr.proto.heartbeat_pb2.SendNodeHeartbeatRequest": holds("node", "heartbeat_interval"),
     "flwr.proto.message_pb2.ConfirmMessageReceivedRequest": holds("node", "message_object_id"),
     "flwr.proto.message_pb2.PullObjectRequest": holds("node", "object_id"),
+    "flwr.proto.message_pb2.PullObjectResponse": holds("object_available", "object_content"),
     "flwr.proto.node_pb2.Node": holds("node_id"),
     "flwr.server.superlink.linkstate.LinkState": has(
         "acknowledge_task_heartbeat",
@@ -169,17 +184,9 @@ FLEET_PARTS: dict[str, Callable[[Any], bool]] = {
             )
         }
     ),
-    "flwr.supernode.fleet_http_client.FleetHttpClient": has(
-        "ActivateNode",
-        "ConfirmMessageReceived",
-        "DeactivateNode",
-        "PullMessages",
-        "PullObject",
-        "PushMessages",
-        "PushObject",
-        "SendNodeHeartbeat",
-        "close",
-        "from_server_address",
+    "flwr.supernode.fleet_http_client.FleetHttpClient": lambda kind: (
+        isinstance(kind("https://localhost")._client, httpx.Client)  # noqa: SLF001 - its options
+        and has(*FLEET_CALLS)(kind)
     ),
     "flwr.supernode.node_auth_http_interceptor.NodeAuthHttpInterceptor": takes(
         "private_key", "public_key"
