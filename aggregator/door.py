@@ -31,6 +31,7 @@ REASONS = {
     401: "not-signed",
     403: "no-such-run",
     404: "no-such-endpoint",
+    408: "too-slow",
     409: "not-its-own",
     412: "not-enrolled",
     413: "too-large",

@@ -1,20 +1,31 @@
 """What stands before the fleet's endpoints: it turns away what is elsewhere, too often, too large.
 
 * Nothing is read or computed for a path that no node calls.
-* A request body is capped before it is read, and each address has a number of requests per second.
+* Each address has a number of requests per second.
+* A request body is read as far as its size, its pace and the caller's signature allow.
 * Every answer is counted at the relay's door, under the address that the call counts under.
 """
 
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
 
+from fastapi import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from aggregator.caller import caller
 from aggregator.door import Door
+from aggregator.flower.body import (
+    PATIENCE_S,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    is_signed,
+    read_body,
+)
 
 PATHS = frozenset(
     f"/v1/fleet/{name}"
@@ -31,9 +42,6 @@ PATHS = frozenset(
 )
 """All that answers. A node neither registers itself nor asks for a bundle."""
 
-MAX_BODY_BYTES = 8 * 2**20
-"""Flower sends arrays in chunks of 5 MiB; the rest is for what stands around one."""
-
 REQUESTS_PER_S = 200.0
 """What one address may send in the long run; sites behind one proxy share an address."""
 
@@ -41,11 +49,8 @@ BURST = 1000.0
 """What one address may send at once."""
 
 _MAX_ADDRESSES = 10_000
-
-_Scope: TypeAlias = MutableMapping[str, Any]
-_Message: TypeAlias = MutableMapping[str, Any]
-_Receive: TypeAlias = Callable[[], Awaitable[_Message]]
-_Send: TypeAlias = Callable[[_Message], Awaitable[None]]
+_STALLED = {408}
+"""The line is closed with the answer: the rest of the body would never come."""
 
 
 @dataclass(slots=True)
@@ -67,57 +72,50 @@ class Rate:
 
 @dataclass(slots=True)
 class Gatekeeper:
-    """Refuse what is elsewhere, too often or too large, before anything is read or computed."""
+    """Refuse what is elsewhere, too often, too large or too slow, before anything is computed."""
 
-    app: Callable[[_Scope, _Receive, _Send], Awaitable[None]]
+    app: Callable[[Scope, Receive, Send], Awaitable[None]]
     door: Door
     proxy: str | None = None
     """A reverse proxy that is believed when it says whose call it brings."""
     rate: Rate = field(default_factory=Rate)
+    patience_s: float = PATIENCE_S
+    """How long a small body may take."""
 
-    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
-        """Let a request through, or answer 404, 429 or 413."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer 401, 404, 408, 413 or 429."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         address = caller(scope, proxy=self.proxy)
 
-        async def counted(message: _Message) -> None:
+        async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self.door.answered(message["status"], address)
             await send(message)
 
         await self._answered(scope, receive, counted, address)
 
-    async def _answered(self, scope: _Scope, receive: _Receive, send: _Send, address: str) -> None:
+    async def _answered(self, scope: Scope, receive: Receive, send: Send, address: str) -> None:
         if scope["path"] not in PATHS or scope["method"] != "POST":
             await Response(status_code=404)(scope, receive, send)
             return
         if not self.rate.takes(address, now=time.monotonic()):
             await Response("too many requests", status_code=429)(scope, receive, send)
             return
-        body = await _capped(scope, receive)
-        if body is None:
-            await Response("the body is too large", status_code=413)(scope, receive, send)
+        patience_s = self.patience_s
+        try:
+            body = await read_body(scope, receive, is_known=is_signed, patience_s=patience_s)
+        except HTTPException as refused:
+            headers = {"connection": "close"} if refused.status_code in _STALLED else None
+            answer = Response(refused.detail, refused.status_code, headers)
+            await answer(scope, receive, send)
+            return
+        except ClientDisconnect:
             return
         parts = iter([{"type": "http.request", "body": body, "more_body": False}])
 
-        async def again() -> _Message:
+        async def again() -> Message:
             return next(parts, None) or await receive()
 
         await self.app(scope, again, send)
-
-
-async def _capped(scope: _Scope, receive: _Receive) -> bytes | None:
-    """Return a request's body; None when it is declared, or found, to be too large."""
-    declared = dict(scope["headers"]).get(b"content-length", b"0")
-    if not declared.isdigit() or int(declared) > MAX_BODY_BYTES:
-        return None
-    body = bytearray()
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            return None
-        if not message.get("more_body", False):
-            return bytes(body)

@@ -123,6 +123,7 @@ FLEET_PARTS: dict[str, Callable[[Any], bool]] = {
     "flwr.supercore.state.schema.objectstore_models.StoredObject": has("is_available", "object_id"),
     "flwr.supercore.utils.int64_to_uint64": lambda unsigned: unsigned(-1) == 2**64 - 1,
     "flwr.supercore.utils.uint64_to_int64": lambda signed: signed(2**64 - 1) == -1,
+    "flwr.supercore.constant.FLEET_HTTP_PUBLIC_KEY_HEADER": lambda name: isinstance(name, str),
     "flwr.supercore.constant.NOOP_FEDERATION_ID": NoOpFederationManager().exists,
     "flwr.supercore.constant.NodeStatus": has("REGISTERED", "ONLINE", "OFFLINE", "UNREGISTERED"),
     "flwr.supercore.constant.TaskType": has("SERVER_APP"),
@@ -161,6 +162,7 @@ FLEET_PARTS: dict[str, Callable[[Any], bool]] = {
         "linkstate_factory" in inspect.getsource(read)
     ),
     "flwr.superlink.federation.NoOpFederationManager": has("exists", "has_node", "filter_nodes"),
+    "flwr.superlink.routers.fleet.node_auth.authenticate_node": takes("request"),
     "flwr.superlink.routers.fleet.node_auth.NodeAuthMiddleware": lambda kind: (
         "/v1/fleet/" in inspect.getsource(kind)
     ),

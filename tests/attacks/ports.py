@@ -2,6 +2,7 @@
 
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -13,9 +14,12 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     EllipticCurvePrivateKey,
     generate_private_key,
 )
+from flwr.common.constant import TIMESTAMP_HEADER
 from flwr.proto.fleet_pb2 import ActivateNodeRequest
 from flwr.proto.node_pb2 import Node
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
+from flwr.supercore.date import now
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
@@ -68,6 +72,16 @@ class Port:
         signer = NodeAuthHttpInterceptor(key, key.public_key())
         with closing(FleetHttpClient(str(self.client.base_url), interceptors=[signer])) as made:
             yield made
+
+    def signature(self, site: str) -> dict[str, str]:
+        """Sign a call of this moment, as a node does, whatever its body."""
+        key = self.keys[site]
+        at = now().isoformat()
+        return {
+            FLEET_HTTP_PUBLIC_KEY_HEADER: b64encode(public_key_to_bytes(key.public_key())).decode(),
+            TIMESTAMP_HEADER: at,
+            FLEET_HTTP_SIGNATURE_HEADER: b64encode(sign_message(key, at.encode())).decode(),
+        }
 
     def activated(self, site: str) -> Node:
         key = public_key_to_bytes(self.keys[site].public_key())

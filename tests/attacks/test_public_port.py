@@ -19,7 +19,8 @@ from flwr.proto.message_pb2 import (
 from aggregator.config import AggregatorHome, load_config
 from aggregator.door import REASONS, Callers, Door, journal
 from aggregator.federation import make
-from aggregator.flower.gatekeeper import BURST, MAX_BODY_BYTES, PATHS, REQUESTS_PER_S, Rate
+from aggregator.flower.body import MAX_BODY_BYTES
+from aggregator.flower.gatekeeper import BURST, PATHS, REQUESTS_PER_S, Rate
 from aggregator.flower.link import link_factory, relay_run
 from aggregator.flower.link_grid import LinkGrid
 from schemas.audit.events import TurnedAway
@@ -150,7 +151,8 @@ def test_a_body_over_the_cap_is_turned_away_before_it_is_read(port: Port) -> Non
     def parts() -> Iterator[bytes]:
         yield from (bytes(2**20) for _ in range(MAX_BODY_BYTES // 2**20 + 1))
 
-    answer = port.client.post("/v1/fleet/push-object", content=parts())
+    signed = port.signature("north")
+    answer = port.client.post("/v1/fleet/push-object", content=parts(), headers=signed)
     assert answer.status_code == 413
     assert port.door.counts["too-large"] == 2
 

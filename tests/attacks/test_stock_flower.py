@@ -14,7 +14,7 @@ from flwr.app import ConfigRecord, RecordDict
 from flwr.proto.message_pb2 import PullObjectRequest
 
 import hospital_node
-from aggregator.flower.gatekeeper import MAX_BODY_BYTES
+from aggregator.flower.body import MAX_BODY_BYTES
 from tests.deployed import PATIENCE_S
 from tests.stock import Stock, Stolen, stock
 

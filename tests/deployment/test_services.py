@@ -10,7 +10,8 @@ import yaml
 
 import aggregator.cli
 import hospital_node.cli
-from aggregator.flower.gatekeeper import MAX_BODY_BYTES, PATHS
+from aggregator.flower.body import MAX_BODY_BYTES
+from aggregator.flower.gatekeeper import PATHS
 from aggregator.tls import make_tls
 from tests.docs.test_pages import leaf
 
