@@ -26,7 +26,7 @@ from aggregator.tls import make_tls
 from schemas.base import Record
 from schemas.enrolment import Roster
 from schemas.errors import EnvelopeRefused, HomeRefused, InputRefused
-from schemas.files import write_durably
+from schemas.files import read_settings, write_durably
 from schemas.names import Address, Name, PublicKey
 from schemas.wire.envelope import signed
 from schemas.wire.keys import SigningKey, registered
@@ -198,10 +198,10 @@ def load_config(home: AggregatorHome) -> AggregatorConfig:
     """Read the settings of an existing home.
 
     Raises:
-        HomeRefused: not an aggregator's home.
+        HomeRefused: not an aggregator's home, or its settings are no text.
     """
     try:
-        return AggregatorConfig.from_toml(home.config.read_text(encoding="utf-8"))
+        return AggregatorConfig.from_toml(read_settings(home.config))
     except OSError:
         message = f"home refused: {home.root.name} has no aggregator.toml that can be read"
         next_step = "make one: aggregator init --home DIR --name NAME"

@@ -30,7 +30,7 @@ from pydantic import ValidationError
 from hospital_node.cohort.sources.settings import DicomWeb, Pacs
 from schemas.base import Record
 from schemas.errors import HomeRefused, InputRefused
-from schemas.files import write_durably
+from schemas.files import read_settings, write_durably
 from schemas.names import Address, Digest, Name, PublicKey, SiteName
 from schemas.wire.key_files import lock_keys, read_key, write_key
 from schemas.wire.keys import SigningKey
@@ -262,10 +262,10 @@ def load_config(home: NodeHome) -> NodeConfig:
     """Read the settings of an existing home.
 
     Raises:
-        HomeRefused: not a node's home.
+        HomeRefused: not a node's home, or its settings are no text.
     """
     try:
-        return NodeConfig.from_toml(home.config.read_text(encoding="utf-8"))
+        return NodeConfig.from_toml(read_settings(home.config))
     except OSError:
         message = f"home refused: {home.root.name} has no node.toml that can be read"
         next_step = "make one: hospital-node init --home DIR --site NAME"

@@ -7,7 +7,6 @@
 import shutil
 import socket
 import ssl
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,9 +22,11 @@ from hospital_node.enrolment import Line, line
 from hospital_node.node import membership_of
 from hospital_node.policy import load_policy
 from hospital_node.privacy.ledger import Ledger
+from hospital_node.proxy import proxy_to
 from schemas.audit.journal import verified
 from schemas.audit.notes import site_origin
 from schemas.errors import FederationError
+from schemas.files import read_plain
 from schemas.wire.key_files import protection
 from schemas.wire.keys import SigningKey, former_keys
 from schemas.wire.transport import load_transport_key
@@ -68,8 +69,15 @@ def examined(home: NodeHome) -> Iterator[Check]:
 def _held(name: str, look: Callable[[], str]) -> Check:
     try:
         return Check(name, "well", look())
-    except FederationError as error:
+    except (FederationError, OSError) as error:
+        return _fault(name, error)
+
+
+def _fault(name: str, error: FederationError | OSError) -> Check:
+    if isinstance(error, FederationError):
         return Check(name, "fault", error.message, error.next_step)
+    step = "check that it is a file or folder of this account, or restore it from a backup"
+    return Check(name, "fault", f"what belongs to it cannot be read ({error.strerror})", step)
 
 
 def _keys(home: NodeHome) -> str:
@@ -83,7 +91,7 @@ def _keys(home: NodeHome) -> str:
 def _passphrase(home: NodeHome) -> Iterator[Check]:
     try:
         found = protection(home.keys)
-    except FederationError:
+    except (FederationError, OSError):
         return  # said with the keys
     match found:
         case "whole":
@@ -138,13 +146,17 @@ def _connection(home: NodeHome, config: NodeConfig) -> Iterator[Check]:
         yield Check("enrolment", "note", "this hospital has not joined over a network", step)
         return
     try:
-        reached = line(home.admission.read_bytes(), config.aggregator.fingerprint)
+        reached = line(read_plain(home.admission), config.aggregator.fingerprint)
         yield _enrolment(home, config)
-    except FederationError as error:
-        yield Check("enrolment", "fault", error.message, error.next_step)
+    except (FederationError, OSError) as error:
+        yield _fault("enrolment", error)
         return
     host = reached.address.rpartition(":")[0]
-    proxy = None if urllib.request.proxy_bypass(host) else _proxy()
+    try:
+        proxy = proxy_to(host)
+    except FederationError as error:
+        yield _fault("proxy", error)
+        return
     yield Check("proxy", "well", f"{proxy} is used" if proxy else "none is used")
     if not proxy:
         name = _name(host)
@@ -152,12 +164,6 @@ def _connection(home: NodeHome, config: NodeConfig) -> Iterator[Check]:
         if name.outcome == "fault":
             return
     yield from _called(reached, is_proxied=bool(proxy))
-
-
-def _proxy() -> str | None:
-    """Return the proxy's address without what a person may have put before the `@`."""
-    found = urllib.request.getproxies().get("https") or urllib.request.getproxies().get("all")
-    return found.rpartition("@")[2].rpartition("//")[2] if found else None
 
 
 def _enrolment(home: NodeHome, config: NodeConfig) -> Check:

@@ -30,7 +30,7 @@ from schemas.audit.notes import site_origin
 from schemas.audit.work import at_work
 from schemas.enrolment import Roster
 from schemas.errors import EnvelopeRefused, HomeRefused
-from schemas.files import make_whole, owned, sync_folder, write_durably
+from schemas.files import make_whole, owned, read_plain, sync_folder, write_durably
 from schemas.names import Moment, PublicKey, SiteName, now
 from schemas.wire.envelope import opened as opened_envelope
 from schemas.wire.keys import SigningKey, former_keys
@@ -140,7 +140,7 @@ def membership_of(home: NodeHome) -> tuple[Membership, Roster]:
     if not home.membership.exists():
         message = "request refused: this hospital has not joined a federation"
         raise EnvelopeRefused(message, next_step="enrol the hospital with its aggregator")
-    return _verified_membership(home.membership.read_bytes())
+    return _verified_membership(read_plain(home.membership))
 
 
 @lru_cache(maxsize=8)

@@ -19,7 +19,7 @@ from hospital_node.protection import apart
 from hospital_node.work_limits import WorkLimits
 from schemas.base import Record
 from schemas.errors import CodeChanged, HomeRefused, InputRefused, PlanNotApproved, PrivacyRequired
-from schemas.files import write_durably
+from schemas.files import read_settings, write_durably
 from schemas.names import Digest, Moment, SiteName, Text, digest_of
 from schemas.plan import NoPrivacy, PatientPrivacy, TrainingPlan
 from schemas.protection.settings import LEAST_SURVIVORS, Encrypted
@@ -82,7 +82,7 @@ def load_policy(home: NodeHome) -> Policy:
         InvalidRecord: it does not fit.
     """
     try:
-        return _policy(home.policy.read_text(encoding="utf-8"))
+        return _policy(read_settings(home.policy))
     except OSError:
         message = "policy refused: policy.toml cannot be read"
         raise HomeRefused(message, next_step="restore it, or make a new home") from None
@@ -99,7 +99,7 @@ def approve(home: NodeHome, plan: TrainingPlan, approval: Approval) -> None:
     refuse_unsuitable(plan, load_policy(home).limit, without_privacy=approval.without_privacy)
     content = plan.canonical()
     write_durably(home.plans / f"{plan.digest.removeprefix('sha256:')}.json", content)
-    document = tomlkit.parse(home.policy.read_text(encoding="utf-8"))
+    document = tomlkit.parse(read_settings(home.policy))
     rows = document.setdefault("approvals", tomlkit.aot())
     for index, known in reversed(list(enumerate(rows))):
         if known["plan"] == approval.plan:
@@ -112,14 +112,14 @@ def approve(home: NodeHome, plan: TrainingPlan, approval: Approval) -> None:
 
 def set_limit(home: NodeHome, limit: Limit) -> None:
     """Replace the cap; what was spent stays spent."""
-    document = tomlkit.parse(home.policy.read_text(encoding="utf-8"))
+    document = tomlkit.parse(read_settings(home.policy))
     document["limit"] = {"epsilon": limit.epsilon, "delta": limit.delta}
     write_durably(home.policy, tomlkit.dumps(document).encode())
 
 
 def pin_code(home: NodeHome, code: Digest | None) -> None:
     """Allow only this installed code from now on; None: whichever is installed."""
-    document = tomlkit.parse(home.policy.read_text(encoding="utf-8"))
+    document = tomlkit.parse(read_settings(home.policy))
     document.pop("software", None)
     if code is not None:
         document["software"] = {"code": code}

@@ -20,7 +20,7 @@ from pydantic import Field, StringConstraints, ValidationError
 from hospital_node.config import NodeHome
 from schemas.base import Record
 from schemas.errors import InputRefused, NotNow, TooMuchMemory
-from schemas.files import write_durably
+from schemas.files import read_settings, write_durably
 from schemas.names import Moment
 
 LEAST_FREE_BYTES = 256 * 2**20
@@ -136,7 +136,7 @@ def changed(limits: WorkLimits, given: Mapping[str, object]) -> WorkLimits:
 
 def set_work_limits(home: NodeHome, limits: WorkLimits) -> None:
     """Replace what of this machine may be used; nothing limited leaves no table."""
-    document = tomlkit.parse(home.policy.read_text(encoding="utf-8"))
+    document = tomlkit.parse(read_settings(home.policy))
     document.pop("work", None)
     fields = limits.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     if fields:

@@ -66,11 +66,41 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def read_plain(path: Path) -> bytes:
+    """Return the bytes of a file; a pipe or a device, which may never end, is not opened.
+
+    Raises:
+        HomeRefused: something else than a file stands there.
+        OSError: missing, or not readable.
+    """
+    if path.exists() and not path.is_file():
+        message = f"home refused: {path.name} is a folder, a pipe or a device, not a file"
+        raise HomeRefused(message, next_step="move it away, and restore the file from a backup")
+    return path.read_bytes()
+
+
+def read_settings(path: Path) -> str:
+    """Return the text of a home's settings, which a person may have edited.
+
+    Raises:
+        HomeRefused: not a file, or not text in UTF-8.
+        OSError: missing, or not readable.
+    """
+    content = read_plain(path)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"home refused: {path.name} is not text in UTF-8 (line {line})"
+        step = "save it as UTF-8, or restore it from a backup"
+        raise HomeRefused(message, next_step=step) from None
+
+
 def read_private(path: Path) -> bytes:
     """Return the bytes of a secret file.
 
     Raises:
-        HomeRefused: missing, or readable by others than its owner.
+        HomeRefused: missing, no file, or readable by others than its owner.
     """
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -82,7 +112,7 @@ def read_private(path: Path) -> bytes:
     if mode & 0o077:
         message = f"key refused: {path.name} has mode {mode:04o}, only 0600 is allowed"
         raise HomeRefused(message, next_step=f"chmod 600 {path.name}, and ask who could read it")
-    return path.read_bytes()
+    return read_plain(path)
 
 
 @contextmanager

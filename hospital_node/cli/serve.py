@@ -14,7 +14,9 @@ from hospital_node.config import NodeHome, load_config
 from hospital_node.distrust import Distrust
 from hospital_node.enrolment import Line, line
 from hospital_node.monitoring import Tally
+from hospital_node.proxy import refuse_unusable
 from schemas.errors import HomeRefused
+from schemas.files import read_plain
 from schemas.monitoring import monitored
 from schemas.names import digest_of
 from schemas.wire.transport import load_transport_key, named
@@ -38,6 +40,7 @@ def serve(home: Home, metrics: Metrics = "") -> None:
             message, next_step="send a request, install the answer: hospital-node enrol --help"
         )
     _line(paths, at.fingerprint)
+    refuse_unusable()
     # Flower and torch take seconds to load, and a refusal above needs neither.
     from hospital_node.flower.relay import Relay  # noqa: PLC0415
     from hospital_node.flower.serving import serve as serve_relay  # noqa: PLC0415
@@ -77,6 +80,6 @@ class _Seen:
 
 
 def _line(paths: NodeHome, fingerprint: str) -> _Seen:
-    content = paths.admission.read_bytes()
+    content = read_plain(paths.admission)
     key = load_transport_key(paths.transport_key)
     return _Seen(line(content, fingerprint), key, digest_of(content) + named(key.public_key()))

@@ -26,7 +26,7 @@ from schemas.audit.nodes import Nodes, completed, frontier_at
 from schemas.audit.notes import TreeHead, signed_head, verified_head
 from schemas.base import Record
 from schemas.errors import JournalDamaged
-from schemas.files import make_folder, write_durably
+from schemas.files import make_folder, read_plain, write_durably
 from schemas.names import Moment, PublicKey, PublicKeys
 from schemas.wire.keys import SigningKey
 
@@ -262,7 +262,7 @@ def _stored_head(folder: Path, *, origin: str, key: PublicKeys) -> TreeHead | No
     if not path.exists():
         return None
     try:
-        note = path.read_bytes().decode()
+        note = read_plain(path).decode()
     except UnicodeDecodeError:
         raise damaged("a tree head that is no text") from None
     return verified_head(note, origin=origin, key=key)

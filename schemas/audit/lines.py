@@ -91,6 +91,8 @@ def whole_lines(folder: Path, *, start: int = 0) -> Iterator[bytes]:
     path = folder / EVENTS
     if not path.exists():
         return
+    if not path.is_file():  # a pipe may never end
+        raise damaged(f"{EVENTS}, which is not a file")
     with path.open("rb") as file:
         file.seek(start)
         for line in file:

@@ -72,10 +72,14 @@ def former_keys(folder: Path) -> tuple[PublicKey, ...]:
     """Return the public halves of the keys that were replaced in a folder of keys.
 
     Raises:
-        HomeRefused: the list is readable by others.
+        HomeRefused: the list is readable by others, or no text.
     """
     path = folder / _FORMER
-    return tuple(read_private(path).decode("ascii").split()) if path.exists() else ()
+    try:
+        return tuple(read_private(path).decode("ascii").split()) if path.exists() else ()
+    except UnicodeDecodeError:
+        message = f"key refused: {_FORMER} holds no public keys"
+        raise HomeRefused(message, next_step="restore it from a backup") from None
 
 
 def retire(folder: Path, key: PublicKey) -> None:
