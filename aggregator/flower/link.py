@@ -24,7 +24,7 @@ from flwr.supercore.state.schema.linkstate_models import MessageIns, MessageRes,
 from flwr.supercore.state.schema.objectstore_models import StoredObject
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supercore.utils import uint64_to_int64
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from aggregator.flower.state import relay_states
 from schemas.enrolment import Roster
@@ -122,6 +122,15 @@ def is_whole(state: LinkState, objects: Sequence[str]) -> bool:
     )
     with state.session() as session:
         return session.execute(missing.limit(1)).first() is None
+
+
+def stored_bytes(state: LinkState, objects: Sequence[str]) -> int:
+    """Return the size in bytes of those of these objects that are there, without reading them."""
+    if not isinstance(state, SqlLinkState):
+        return 0
+    found = select(func.sum(func.length(StoredObject.content)))
+    with state.session() as session:
+        return session.scalar(found.where(StoredObject.object_id.in_(objects))) or 0
 
 
 def connected(folder: Path) -> set[SiteName]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
-from flwr.app import Message, RecordDict
+from flwr.app import Message, MessageType, RecordDict
 from flwr.app.message import remove_content_from_message
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.server.superlink.linkstate import LinkState
@@ -29,14 +29,26 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.supercore.run import Run
 
-from aggregator.flower.link import is_waited_for, is_whole, reply_to
+from aggregator.flower.link import is_waited_for, is_whole, reply_to, stored_bytes
+from schemas.protection.ciphertexts import MOST_SETTLED_BYTES
+from schemas.wire.pieces import grown_bytes
 
 ROSTER_LOOK_S = 1.0
 """Between two looks whether a node that has not answered is still on the roster."""
 
+LARGEST_BYTES = 2 * MOST_SETTLED_BYTES
+"""A reply of an exchange of the private sum is no larger: ciphertexts are many times a model."""
+
+ABOUT_BYTES = 2**26
+"""What may stand in any other reply beside arrays; they are at most twice those of the request."""
+
 
 class NodeRemoved(Exception):
     """A node was taken off the roster, or its message expired: nobody will answer it."""
+
+
+class ReplyTooLarge(Exception):
+    """What a node announced, or its arrays once put together, is larger than any honest reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,16 @@ class Coming:
 
 
 @dataclass(slots=True)
+class Asked:
+    """A message that waits for its reply."""
+
+    most_bytes: int
+    """A larger reply is not put together."""
+    looked: float = field(default_factory=time.monotonic)
+    """When its node was last looked for on the roster."""
+
+
+@dataclass(slots=True)
 class LinkGrid(Grid):
     """Carry the messages of one run."""
 
@@ -56,8 +78,8 @@ class LinkGrid(Grid):
     run_id: int
     coming: dict[str, Coming] = field(default_factory=dict)
     """By the message that is answered."""
-    looked: dict[str, float] = field(default_factory=dict)
-    """When the node of a message was last looked for on the roster."""
+    asked: dict[str, Asked] = field(default_factory=dict)
+    """By its message."""
 
     @property
     def run(self) -> Run:
@@ -98,8 +120,9 @@ class LinkGrid(Grid):
 
         Raises:
             NodeRemoved: nobody will answer one of the messages.
+            ReplyTooLarge: a node claims more memory than its reply can need.
         """
-        return [reply for asked in set(message_ids) if (reply := self._looked_for(asked))]
+        return [reply for one in set(message_ids) if (reply := self._looked_for(one))]
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
@@ -120,8 +143,13 @@ class LinkGrid(Grid):
         if self.state.store_message_ins(remove_content_from_message(message)) is None:
             self.state.object_store.delete(id_)
             return ""
-        self.looked[id_] = time.monotonic()
+        self.asked[id_] = Asked(self._most_bytes(message, tuple(objects)))
         return id_
+
+    def _most_bytes(self, message: Message, objects: tuple[str, ...]) -> int:
+        if message.metadata.message_type == MessageType.QUERY:
+            return LARGEST_BYTES
+        return ABOUT_BYTES + 2 * stored_bytes(self.state, objects)
 
     def _looked_for(self, asked: str) -> Message | None:
         if asked not in self.coming and (reply := reply_to(self.state, asked)) is not None:
@@ -133,9 +161,9 @@ class LinkGrid(Grid):
 
     def _hold_to_roster(self, asked: str) -> None:
         """Raise once nobody will answer a message; what is asked of the file is asked seldom."""
-        now = time.monotonic()
-        if now - self.looked.get(asked, now) >= ROSTER_LOOK_S:
-            self.looked[asked] = now
+        now, one = time.monotonic(), self.asked.get(asked)
+        if one is not None and now - one.looked >= ROSTER_LOOK_S:
+            one.looked = now
             if not is_waited_for(self.state, asked):
                 raise NodeRemoved
 
@@ -149,6 +177,9 @@ class LinkGrid(Grid):
     def _taken(self, asked: str) -> Message | None:
         """Return a reply whose objects are all there, and forget it; None while some are not."""
         one = self.coming[asked]
+        if stored_bytes(self.state, one.objects) > self.asked[asked].most_bytes:
+            self._forgotten(asked)
+            raise ReplyTooLarge
         try:
             contents = self._contents(one.objects)
         except NoObjectInStoreError:
@@ -156,13 +187,16 @@ class LinkGrid(Grid):
             del self.coming[asked]  # its sender begins it anew
         if contents is None:
             return None
-        del self.coming[asked]
-        self.looked.pop(asked, None)
-        self.state.delete_messages({asked})
-        self.state.object_store.delete(one.message)
+        if grown_bytes(contents) > self._forgotten(asked).most_bytes:
+            raise ReplyTooLarge
         reply = cast("Message", inflate_object_from_contents(one.message, contents))
         reply.metadata.__dict__["_message_id"] = one.message
         return reply
+
+    def _forgotten(self, asked: str) -> Asked:
+        self.state.delete_messages({asked})
+        self.state.object_store.delete(self.coming.pop(asked).message)
+        return self.asked.pop(asked)
 
     def _contents(self, ids: tuple[str, ...]) -> dict[str, bytes] | None:
         """Return all objects; None at the first that is still on its way."""

@@ -13,7 +13,7 @@ from flwr.server.superlink.linkstate import LinkState
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.object_store import NoObjectInStoreError
-from flwr.supercore.state.schema.linkstate_models import MessageIns
+from flwr.supercore.state.schema.linkstate_models import MessageIns, MessageRes
 from flwr.supercore.utils import uint64_to_int64
 from sqlalchemy import select
 
@@ -61,9 +61,11 @@ def _objects(state: LinkState, node: int) -> Iterator[str]:
 
 
 def _is_anothers(state: LinkState, node: int, message: str) -> bool:
+    """Say whether a message is to another node, or a reply, which the leader alone removes."""
     if not isinstance(state, SqlLinkState):
         return False
     with state.session() as session:
         to = select(MessageIns.dst_node_id).where(MessageIns.message_id == message)
-        found = session.scalar(to)
-    return found is not None and found != uint64_to_int64(node)
+        reply = select(MessageRes.message_id).where(MessageRes.message_id == message)
+        found, is_reply = session.scalar(to), session.scalar(reply) is not None
+    return is_reply or (found is not None and found != uint64_to_int64(node))

@@ -55,6 +55,7 @@ from hospital_node.flower.client import fleet_client
 from hospital_node.flower.turned_away import turned_away
 from schemas.errors import EnvelopeRefused
 from schemas.names import Address
+from schemas.wire.pieces import MAX_MESSAGE_BYTES, MAX_OBJECTS, grown_bytes
 
 HEARTBEAT_S = 10.0
 """The relay counts a node as gone after twice this time without a word."""
@@ -64,9 +65,6 @@ POLL_S = 0.2
 
 MAX_TTL_S = 86400.0
 """No plan waits longer for a reply."""
-
-MAX_OBJECTS = 2048
-"""In one message, each of at most 5 MiB: enough for the largest arrays that a plan may have."""
 
 _PULL_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 5.0
@@ -168,6 +166,8 @@ class Relay:
             contents = pull_objects(ids, pull, initial_backoff=_PULL_PAUSE_S, max_time=lasts_s)
         except ObjectPullError as error:
             raise RunOver from error
+        if grown_bytes(contents) > MAX_MESSAGE_BYTES:
+            raise RunOver
         message = inflate_object_from_contents(metadata.message_id, contents)
         if not isinstance(message, Message):
             text = "the relay handed over an object that is no message"

@@ -17,7 +17,7 @@ from flwr.proto.message_pb2 import Message, Metadata, ObjectTree, PullObjectResp
 from flwr.proto.recorddict_pb2 import RecordDict
 
 from hospital_node.flower.client import MAX_ANSWER_BYTES
-from hospital_node.flower.relay import MAX_OBJECTS
+from schemas.wire.pieces import MAX_OBJECTS
 from tests.deployed import Deployed
 from tests.hospital_node.test_doctor import served
 
