@@ -17,7 +17,7 @@ from schemas.names import Address
 _LISTEN = "127.0.0.1:8650"
 _LEAST_TOKEN = 16
 _TOKEN_BYTES = 24
-_MOST_CONNECTIONS = 64
+_MOST_LINES = 64
 
 
 def dashboard(
@@ -42,6 +42,7 @@ def dashboard(
     """  # noqa: E501 - a command line
     from aggregator.dashboard.app import application  # noqa: PLC0415 (takes a second to load)
     from aggregator.dashboard.live import Live  # noqa: PLC0415
+    from aggregator.lines import Lines, entrances  # noqa: PLC0415
     from aggregator.web import serve  # noqa: PLC0415
 
     live, host = Live.of(home), _host(listen)
@@ -49,10 +50,10 @@ def dashboard(
     tls = None if _is_loopback(host) else _certificate(live.home)
     scheme = "http" if tls is None else "https"
     told = f"the token in {token.name}" if token is not None else secret
+    lines = Lines(_MOST_LINES, each=_MOST_LINES)
+    sockets = entrances(listen, lines)
     typer.echo(f"Dashboard at {scheme}://{listen}/  name: any  password: {told}", err=True)
-    serve(
-        application(live, token=secret), listen=listen, tls=tls, most_connections=_MOST_CONNECTIONS
-    )
+    serve(application(live, token=secret), sockets, tls=tls, lines=lines)
 
 
 def _host(listen: str) -> str:

@@ -9,13 +9,16 @@ from aggregator.caller import UNKNOWN, plain
 from aggregator.cli.options import Home, Metrics
 from aggregator.config import AggregatorHome, load_config
 from aggregator.door import Door
+from aggregator.lines import Lines, entrances
 from aggregator.log_limit import limited_log
 from aggregator.monitoring import relay
 from schemas.errors import HomeRefused, InputRefused
 from schemas.files import make_folder, owned
 from schemas.monitoring import monitored
 
-_MOST_CONNECTIONS = 500
+_MOST_LINES = 1000
+_LINES_EACH = 250
+"""Of one address; many sites may share one, and a node has some ten lines at a time."""
 
 
 def serve(
@@ -61,18 +64,16 @@ def serve(
     with owned(paths.link):
         factory = link_factory(paths.link)
         over, door, state = threading.Event(), Door(), factory.state()
+        lines = Lines(_MOST_LINES, _LINES_EACH, told=door.turned_away, proxy=named)
         watched = relay(paths, door, lambda: online(state))
         admission = threading.Thread(target=admit_always, args=(factory, paths, door, over))
         admission.start()
         try:
             with monitored(metrics, watched):
+                sockets = entrances(listen or config.address, lines)
                 typer.echo(f"Serving {config.federation} at {listen or config.address}", err=True)
-                serve_app(
-                    fleet(factory, door, proxy=named),
-                    listen=listen or config.address,
-                    tls=(paths.tls / "server.pem", paths.tls / "server.key"),
-                    most_connections=_MOST_CONNECTIONS,
-                )
+                tls = (paths.tls / "server.pem", paths.tls / "server.key")
+                serve_app(fleet(factory, door, proxy=named), sockets, tls=tls, lines=lines)
         finally:
             over.set()
             admission.join()

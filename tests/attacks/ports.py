@@ -26,6 +26,7 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from aggregator.door import Door
 from aggregator.flower.link import admit, link_factory
 from aggregator.flower.superlink import fleet
+from aggregator.lines import FIRST_S, NEXT_S, Lines, entrances
 from aggregator.web import server
 from schemas.enrolment import Member, Roster
 from schemas.wire.keys import SigningKey
@@ -33,7 +34,8 @@ from schemas.wire.transport import named
 from tests.deployed import PATIENCE_S, free_port
 
 NOW = "2026-11-20T09:08:07.006Z"
-MOST_CONNECTIONS = 500
+MOST, EACH = 60, 20
+"""Lines: fewer than of the command, so that they are soon used up."""
 
 
 def member(site: str, key: EllipticCurvePrivateKey, *, until: str | None = None) -> Member:
@@ -57,6 +59,7 @@ class Port:
     keys: dict[str, EllipticCurvePrivateKey]
     door: Door
     number: int
+    lines: Lines
 
     def admitted(self, *sites: str, until: str | None = None) -> None:
         """Let in exactly these sites."""
@@ -100,20 +103,27 @@ def until(happened: Callable[[], bool]) -> None:
 
 @contextmanager
 def serving(
-    folder: Path, *, proxy: str | None = None, tls: tuple[Path, Path] | None = None
+    folder: Path,
+    *,
+    proxy: str | None = None,
+    tls: tuple[Path, Path] | None = None,
+    first_s: float = FIRST_S,
+    next_s: float = NEXT_S,
 ) -> Iterator[Port]:
     """Serve the application as the command does; the client of a port with TLS is the caller's."""
     link, door, number = folder / "link", Door(), free_port()
     app = fleet(link_factory(link), door, proxy=proxy)
     listen = f"127.0.0.1:{number}"
-    made = server(app, listen=listen, tls=tls, most_connections=MOST_CONNECTIONS)
-    thread = threading.Thread(target=made.run, daemon=True)
+    told = door.turned_away
+    lines = Lines(MOST, EACH, told=told, proxy=proxy, first_s=first_s, next_s=next_s)
+    made = server(app, tls=tls, lines=lines)
+    thread = threading.Thread(target=made.run, args=(entrances(listen, lines),), daemon=True)
     thread.start()
     try:
         until(lambda: made.started or not thread.is_alive())
         assert made.started
         with httpx.Client(base_url=f"http://{listen}", timeout=60) as client:
-            yield Port(link, client, {}, door, number)
+            yield Port(link, client, {}, door, number, lines)
     finally:
         made.should_exit = True
         thread.join(PATIENCE_S)

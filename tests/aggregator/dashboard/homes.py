@@ -12,6 +12,7 @@ from aggregator.audit.witness import Witnesses
 from aggregator.config import AggregatorHome
 from aggregator.dashboard.app import application
 from aggregator.dashboard.live import Live
+from aggregator.lines import Lines, entrances
 from aggregator.web import server
 from schemas.audit.exchange import Shared, Shown
 from schemas.audit.journal import Journal
@@ -109,10 +110,9 @@ def reported(home: AggregatorHome, log: runs.Log) -> Path:
 def served(home: AggregatorHome) -> Iterator[str]:
     """Serve a home's dashboard on loopback; lend its address."""
     listen = f"127.0.0.1:{free_port()}"
-    one = server(
-        application(Live.of(home.root), token=TOKEN), listen=listen, tls=None, most_connections=64
-    )
-    thread = threading.Thread(target=one.run)
+    lines = Lines(most=64, each=64)
+    one = server(application(Live.of(home.root), token=TOKEN), tls=None, lines=lines)
+    thread = threading.Thread(target=one.run, args=(entrances(listen, lines),))
     thread.start()
     ends = time.monotonic() + PATIENCE_S
     while not one.started:
