@@ -13,7 +13,8 @@ Its exit status is one of these.
 130  interrupted
 143  told to end (SIGTERM)
 
-An interruption, by either, ends the command in order: journals are sealed, locks released.
+An interruption, by either, ends the command in order: journals are sealed, locks released. It is
+what a command waits for that serves until told to stop, which therefore ends with 0.
 """
 
 import json
@@ -21,8 +22,10 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import wraps
+from typing import ParamSpec
 
 import click
 import typer
@@ -33,6 +36,19 @@ from schemas.errors import FederationError, HomeRefused, InputRefused
 
 INTERRUPTED = 130
 TERMINATED = 143
+
+P = ParamSpec("P")
+
+
+def until_told(command: Callable[P, None]) -> Callable[P, None]:
+    """Make the first SIGTERM or Control-C the end that a command waits for, and not a failure."""
+
+    @wraps(command)
+    def serving(*words: P.args, **options: P.kwargs) -> None:
+        with suppress(KeyboardInterrupt):
+            command(*words, **options)
+
+    return serving
 
 
 def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from aggregator.cli.options import Home
 from aggregator.config import AggregatorHome
+from schemas.command_line import until_told
 from schemas.errors import InputRefused
 from schemas.files import read_private
 from schemas.names import Address
@@ -20,6 +21,7 @@ _TOKEN_BYTES = 24
 _MOST_LINES = 64
 
 
+@until_told
 def dashboard(
     home: Home,
     listen: Annotated[

@@ -12,6 +12,7 @@ from aggregator.door import Door
 from aggregator.lines import Lines, entrances
 from aggregator.log_limit import limited_log
 from aggregator.monitoring import relay
+from schemas.command_line import until_told
 from schemas.errors import HomeRefused, InputRefused
 from schemas.files import make_folder, owned
 from schemas.monitoring import monitored
@@ -21,6 +22,7 @@ _LINES_EACH = 250
 """Of one address; many sites may share one, and a node has some ten lines at a time."""
 
 
+@until_told
 def serve(
     home: Home,
     listen: Annotated[

@@ -15,6 +15,7 @@ from hospital_node.distrust import Distrust
 from hospital_node.enrolment import Line, line
 from hospital_node.monitoring import Tally
 from hospital_node.proxy import refuse_unusable
+from schemas.command_line import until_told
 from schemas.errors import HomeRefused
 from schemas.files import read_plain
 from schemas.monitoring import monitored
@@ -22,6 +23,7 @@ from schemas.names import digest_of
 from schemas.wire.transport import load_transport_key, named
 
 
+@until_told
 def serve(home: Home, metrics: Metrics = "") -> None:
     """Connect to the aggregator and answer its requests until told to stop.
 
@@ -48,7 +50,8 @@ def serve(home: Home, metrics: Metrics = "") -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", force=True)
     over = threading.Event()
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one ends it at once, which is safe too
         over.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
