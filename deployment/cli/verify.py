@@ -28,7 +28,8 @@ def bundle(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The run's name.")],
     home: AggregatorsHome,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="RUN.bundle.zip by default.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="A new file, RUN.bundle.zip by default."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -38,8 +39,11 @@ def bundle(
     """
     paths = AggregatorHome(home)
     load_config(paths)
-    content = bundled(paths, run)
     target = out or Path(f"{run}.bundle.zip")
+    if target.exists():
+        message = f"bundle refused: {target.name} is here already, and is never written over"
+        raise InputRefused(message, next_step="name a new file with --out")
+    content = bundled(paths, run)
     write_durably(target, content)
     if json:
         say_json({"bundle": str(target), "digest": digest_of(content), "size_bytes": len(content)})

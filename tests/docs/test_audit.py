@@ -59,6 +59,8 @@ def test_the_walk_leads_from_a_bundle_to_a_sign_off(
     later = ["bundle", name, "--home", "federation", "--out", "later.zip", "--json"]
     assert run(deployment.cli.app, later) == 0
     assert json.loads(capsys.readouterr().out)["size_bytes"] > len(content)
+    assert run(deployment.cli.app, [*later[:-2], "bundle.zip"]) == 2
+    assert Path("bundle.zip").read_bytes() == content  # nor is any file written over
     changed = bytearray(content)
     changed[content.index(b'"sequence":4,')] ^= 1
     Path("changed.zip").write_bytes(changed)
