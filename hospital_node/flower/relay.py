@@ -127,7 +127,7 @@ class Relay:
             self._heart.join()
         try:
             self._client.DeactivateNode(DeactivateNodeRequest(node_id=self._node.node_id))
-        except httpx.HTTPError:
+        except (httpx.HTTPError, ValueError):
             _log.info("the relay could not be told that this node stops")
         self._client.close()
 
@@ -268,6 +268,6 @@ class Relay:
         while not (self._closed.wait(HEARTBEAT_S / 2) or self._over.is_set()):
             try:
                 self._client.SendNodeHeartbeat(request)
-            except (httpx.HTTPError, MemoryError) as error:
+            except (httpx.HTTPError, MemoryError, ValueError) as error:
                 self.is_reached = False
                 _log.warning("no heartbeat reached the relay: %s", type(error).__name__)

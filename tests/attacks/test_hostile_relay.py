@@ -147,8 +147,9 @@ def test_nothing_that_a_relay_answers_ends_a_node_or_fills_its_memory(tmp_path: 
             relay.asked("pull-messages", 2, one)
             before = peak_mib(one)
             for answers in HOSTILE.values():
-                relay.answers = answers
+                relay.answers = answers | {"send-node-heartbeat": lambda: b"noise"}
                 relay.asked("pull-messages", 2, one)
+            relay.asked("send-node-heartbeat", 2, one)
             assert peak_mib(one) < before + 8 * MAX_ANSWER_BYTES / 2**20
         one.serve()
         connected = one.log("north").count("connected")
@@ -163,7 +164,7 @@ def test_a_node_stops_when_told_also_while_an_object_never_comes(tmp_path: Path)
     with served(tmp_path) as one:
         one.kill("serve")
         with hostile(one.port, one.study.aggregator / "tls") as relay:
-            relay.answers = NEVER
+            relay.answers = NEVER | {"deactivate-node": lambda: b"noise"}
             one.node("north")
             relay.asked("pull-object", 2, one)
             one.processes["north"].terminate()
