@@ -1,7 +1,7 @@
 """Whether this node can do its work: one line for each thing that hospitals trip over.
 
 * Every line says what was found and, unless it is well, what to do.
-* Nothing is changed, and no patient's data is read; the aggregator's port is called once.
+* Nothing is changed, and no patient's data is read; the aggregator's port is called twice.
 """
 
 import shutil
@@ -140,7 +140,7 @@ def _codecs() -> Iterator[Check]:
 
 
 def _connection(home: NodeHome, config: NodeConfig) -> Iterator[Check]:
-    """Look at enrolment, name, proxy, TLS and clock; the first fault ends it."""
+    """Look at enrolment, proxy, name, TLS, clock and relay; a fault of the line ends it."""
     if config.aggregator is None or not home.admission.exists():
         step = "hospital-node enrol request, and install the answer; not needed on one machine"
         yield Check("enrolment", "note", "this hospital has not joined over a network", step)
@@ -163,7 +163,19 @@ def _connection(home: NodeHome, config: NodeConfig) -> Iterator[Check]:
         yield name
         if name.outcome == "fault":
             return
-    yield from _called(reached, is_proxied=bool(proxy))
+    for one in _called(reached, is_proxied=bool(proxy)):
+        yield one
+        if one.outcome == "fault":
+            return
+    yield _held("relay", lambda: _let_in(home, reached))
+
+
+def _let_in(home: NodeHome, reached: Line) -> str:
+    # Flower takes a second to load, and no check above needs it.
+    from hospital_node.flower.question import refuse_unknown  # noqa: PLC0415
+
+    refuse_unknown(reached, load_transport_key(home.transport_key))
+    return "the aggregator lets this node in"
 
 
 def _enrolment(home: NodeHome, config: NodeConfig) -> Check:

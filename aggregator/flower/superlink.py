@@ -15,7 +15,7 @@ from pathlib import Path
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import Response
-from flwr.proto.fleet_pb2 import ActivateNodeRequest, PullMessagesRequest
+from flwr.proto.fleet_pb2 import ActivateNodeRequest, ActivateNodeResponse, PullMessagesRequest
 from flwr.server.superlink.linkstate import LinkStateFactory
 from flwr.supercore.error import http_error_translator
 from flwr.supercore.protobuf.translation import ProtobufTranslationMiddleware
@@ -85,7 +85,8 @@ async def _own_words(request: Request, go_on: RequestResponseEndpoint) -> Respon
     """Refuse what is in another node's name, or not its own; Flower signs a timestamp only.
 
     A node that comes back before the relay noticed that it was gone is let in at once, and gets
-    again what it had not answered. One that asks for a message is held until there may be one.
+    again what it had not answered; one that names no interval asks only whether it would be. One
+    that asks for a message is held until there may be one.
     """
     found = getattr(request.state, "protobuf_request", None)
     state, scope = get_linkstate(request), request.app.state.scope
@@ -94,6 +95,9 @@ async def _own_words(request: Request, go_on: RequestResponseEndpoint) -> Respon
     arrivals = request.app.state.arrivals
     if isinstance(found, ActivateNodeRequest):
         node = await run_in_threadpool(state.get_node_id_by_public_key, found.public_key)
+        if node is not None and not found.heartbeat_interval:
+            request.state.protobuf_response = ActivateNodeResponse()
+            return Response()
         if node is not None:
             arrivals.called(node)
             await run_in_threadpool(came_back, state, node)

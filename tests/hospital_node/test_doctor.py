@@ -65,7 +65,7 @@ def test_a_node_that_is_well_and_each_thing_that_can_be_wrong(
             "codecs",
             "enrolment",
         }
-        assert set(well) == expected | {"proxy", "name", "tls", "clock"}
+        assert set(well) == expected | {"proxy", "name", "tls", "clock", "relay"}
         assert {one.name for one in well.values() if one.outcome == "fault"} <= {"disk"}
         assert well["enrolment"].outcome == "note"
         assert well["enrolment"].next_step == "replace it: hospital-node enrol rotate"
@@ -91,6 +91,27 @@ def test_a_node_that_is_well_and_each_thing_that_can_be_wrong(
     assert found(node)["ledger"].outcome == "fault"
     assert run(hospital_node.cli.app, ["doctor", "--home", str(node)]) == 1
     assert "FAULT ledger" in capsys.readouterr().out
+
+
+def test_a_node_that_was_revoked_is_told_so_although_its_own_files_are_well(
+    tmp_path: Path,
+) -> None:
+    with served(tmp_path) as one:
+        node = one.study.nodes["north"]
+        one.node("north")
+        one.until_said("north", "connected")
+        for _ in range(3):
+            assert found(node)["relay"].outcome == "well"
+        # Who only asks takes no other's place, and nothing is sent again.
+        assert one.log("north").count("connected") == 1
+        words = ["roster", "revoke", "--home", str(one.study.aggregator), "--site", "north"]
+        assert run(aggregator.cli.app, words) == 0
+        one.until_said("north", "does not know this node's key")
+        relay = found(node)["relay"]
+        assert relay.outcome == "fault"
+        assert "it was not approved, or was revoked" in relay.found
+        assert relay.next_step == "ask the aggregator: aggregator roster list"
+        assert found(node)["enrolment"].outcome != "fault"
 
 
 def test_another_authority_is_named_as_tls_that_is_opened_on_the_way(tmp_path: Path) -> None:
