@@ -10,6 +10,7 @@
 """
 
 import asyncio
+import ipaddress
 import resource
 import socket
 from collections import Counter
@@ -18,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from aggregator.caller import plain
 from schemas.errors import HomeRefused, InputRefused
@@ -197,27 +198,47 @@ class Entrance(socket.socket):
         self.lines.close()
 
 
+def place(listen: str) -> tuple[str, int]:
+    """Return host and port to listen at; an IPv6 address stands in brackets, as in a URL.
+
+    Raises:
+        InputRefused: these are no host and port.
+    """
+    host, _, port = listen.rpartition(":")
+    try:
+        if host.startswith("[") and host.endswith("]"):
+            found = str(ipaddress.IPv6Address(host[1:-1]))
+            TypeAdapter(Address).validate_python(f"six:{port}")
+        else:
+            TypeAdapter(Address).validate_python(listen)
+            found = host
+    except ValueError:  # pydantic's is one
+        message = (
+            f"listening refused: {listen!r} found, HOST:PORT is allowed, with a host name, an IPv4 "
+            "address or an [IPv6 address], and a port from 1 to 65535"
+        )
+        raise InputRefused(message, next_step="for example: --listen 0.0.0.0:8443") from None
+    return found, int(port)
+
+
 def entrances(listen: str, lines: Lines) -> list[socket.socket]:
-    """Bind to every address that HOST:PORT names.
+    """Listen at every address that HOST:PORT names.
 
     Raises:
         InputRefused: these are no host and port.
         HomeRefused: nothing can listen there.
     """
-    try:
-        host, _, port = TypeAdapter(Address).validate_python(listen).rpartition(":")
-    except ValidationError:
-        message = f"serving refused: {listen!r} is no host name or IPv4 address with a port"
-        raise InputRefused(message, next_step="for example: --listen 0.0.0.0:8443") from None
+    host, port = place(listen)
     lines.fit()
     made: list[socket.socket] = []
     try:
         kind = socket.SOCK_STREAM
-        found = socket.getaddrinfo(host, int(port), type=kind, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_PASSIVE)
         for address, family in {one[4]: one[0] for one in found}.items():
             made.append(Entrance(socket.socket(family, kind), lines))
             made[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made[-1].bind(address)
+            made[-1].listen()
     except OSError as error:
         for one in made:
             one.close()

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
 from aggregator.cli.options import Home
 from aggregator.config import AggregatorHome
 from schemas.command_line import until_told
 from schemas.errors import InputRefused
 from schemas.files import read_private
-from schemas.names import Address
 
 _LISTEN = "127.0.0.1:8650"
 _LEAST_TOKEN = 16
@@ -44,10 +42,10 @@ def dashboard(
     """  # noqa: E501 - a command line
     from aggregator.dashboard.app import application  # noqa: PLC0415 (takes a second to load)
     from aggregator.dashboard.live import Live  # noqa: PLC0415
-    from aggregator.lines import Lines, entrances  # noqa: PLC0415
+    from aggregator.lines import Lines, entrances, place  # noqa: PLC0415
     from aggregator.web import serve  # noqa: PLC0415
 
-    live, host = Live.of(home), _host(listen)
+    live, (host, _) = Live.of(home), place(listen)
     secret = secrets.token_urlsafe(_TOKEN_BYTES) if token is None else _read_token(token)
     tls = None if _is_loopback(host) else _certificate(live.home)
     scheme = "http" if tls is None else "https"
@@ -56,14 +54,6 @@ def dashboard(
     sockets = entrances(listen, lines)
     typer.echo(f"Dashboard at {scheme}://{listen}/  name: any  password: {told}", err=True)
     serve(application(live, token=secret), sockets, tls=tls, lines=lines)
-
-
-def _host(listen: str) -> str:
-    try:
-        return TypeAdapter(Address).validate_python(listen).rpartition(":")[0]
-    except ValidationError:
-        message = "dashboard refused: --listen takes a host name or IPv4 address, and a port"
-        raise InputRefused(message, next_step=f"for example: --listen {_LISTEN}") from None
 
 
 def _is_loopback(host: str) -> bool:

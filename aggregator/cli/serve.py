@@ -9,7 +9,7 @@ from aggregator.caller import UNKNOWN, plain
 from aggregator.cli.options import Home, Metrics
 from aggregator.config import AggregatorHome, load_config
 from aggregator.door import Door
-from aggregator.lines import Lines, entrances
+from aggregator.lines import Lines, entrances, place
 from aggregator.log_limit import limited_log
 from aggregator.monitoring import relay
 from schemas.command_line import until_told
@@ -55,6 +55,7 @@ def serve(
         message = "serving refused: this aggregator has no address that a hospital could call"
         raise HomeRefused(message, next_step="make a home with: aggregator init --address …")
     named = _address(proxy) if proxy else None
+    place(listen or config.address)
     # Flower takes a second to load, and the refusal above does not need it.
     from aggregator.flower.link import link_factory, online  # noqa: PLC0415
     from aggregator.flower.serving import admit_always  # noqa: PLC0415

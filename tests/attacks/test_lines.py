@@ -188,7 +188,7 @@ def test_an_address_where_nothing_can_listen_is_refused_in_words() -> None:
         with pytest.raises(HomeRefused, match="nothing can listen at 127"):
             entrances(taken, lines)
     for listen in ("nonsense", "127.0.0.1:abc", "127.0.0.1:-1", "127.0.0.1:99999999"):
-        with pytest.raises(InputRefused, match="no host name or IPv4 address with a port"):
+        with pytest.raises(InputRefused, match="HOST:PORT is allowed"):
             entrances(listen, lines)
 
 
