@@ -15,7 +15,7 @@ from hospital_node.rotation import rotation
 from schemas.audit.events import Facts, KeyReplaced, Quarantined, RefusalReceived, ReplyReceived
 from schemas.audit.lines import read_facts
 from schemas.command_line import run
-from schemas.enrolment import KeyRotation, Roster, fingerprint_of
+from schemas.enrolment import EnrolmentRequest, KeyRotation, Roster, fingerprint_of
 from schemas.errors import EnvelopeRefused
 from schemas.names import digest_of
 from schemas.wire.envelope import opened, signed
@@ -153,6 +153,24 @@ def test_nobody_but_the_owner_of_the_old_key_can_replace_it(pair: Pair) -> None:
         read_rotation(roster, signed(forged, mine))
     with pytest.raises(EnvelopeRefused, match="holds no request"):
         read_rotation(roster, b"{}")
+
+
+def test_the_owner_of_a_key_can_replace_no_other_and_bring_no_other_sites(pair: Pair) -> None:
+    roster = pair.roster()
+    with opened_node(pair.node) as node:
+        asked = opened(rotation(node), KeyRotation, key=node.key.public)
+        new = SigningKey.load(node.home.next_keys / node.home.signing_key.name)
+        theirs = opened(asked.request.encode(), EnrolmentRequest, key=new.public)
+        theirs = theirs.model_copy(update={"site": "south"})
+        changes = (
+            {"replaces": SigningKey.generate().public},
+            {"request": signed(theirs, new).decode()},
+        )
+        for change in changes:
+            forged = signed(asked.model_copy(update=change), node.key)
+            with pytest.raises(EnvelopeRefused, match="it replaces another key, or brings keys of"):
+                read_rotation(roster, forged)
+        assert read_rotation(roster, signed(asked, node.key)).member == roster.member("north")
 
 
 def test_a_replaced_key_cannot_be_brought_in_again(pair: Pair) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from aggregator.federation import make
+from aggregator.federation import opened as opened_federation
 from aggregator.material import read_material
 from aggregator.protection.sealing import SealedExchange
 from aggregator.runs import conduct
@@ -19,11 +21,13 @@ from schemas.names import digest_of
 from schemas.update import Update
 from schemas.wire.arrays import declared_layout, header
 from schemas.wire.envelope import opened, signed
+from schemas.wire.keys import SigningKey
 from schemas.wire.packet import Packet
 from schemas.wire.sealing import Recipient, SealedReply, public
 from tests.desk import ONE_ROUND, desk, quarantined
 from tests.study import made
 
+LATER = "2026-11-20T10:00:00.001Z"
 OnTheWay = Callable[[EmbeddedFederation, str, Packet], Packet]
 
 
@@ -104,6 +108,32 @@ def test_an_open_reply_is_left_out(tmp_path: Path) -> None:
         return Packet(reply.seal, reply.body)
 
     assert ("north", "envelope") in quarantined(run_over(tmp_path, unsealed))
+
+
+def test_a_site_that_is_not_joined_was_revoked_or_has_an_expired_key_is_not_asked(
+    tmp_path: Path,
+) -> None:
+    """Its node may still be connected; nothing is sent there, and nobody waits for it."""
+    end, asked = "2026-11-20T10:00:00.000Z", list[str]()
+
+    def exchange(
+        packet: Packet, sites: Sequence[str], *, deadline_s: float
+    ) -> Iterator[tuple[str, Packet | None]]:
+        del packet, deadline_s
+        asked.extend(sites)
+        yield from ((site, None) for site in sites)
+
+    make(tmp_path / "home", federation="t")
+    with opened_federation(tmp_path / "home", clock=lambda: end) as federation:
+        for site, until in (("north", end), ("south", None), ("west", None), ("east", LATER)):
+            keys = (SigningKey.generate().public for _ in range(2))
+            federation.enrol(site, *keys, until=until)
+        federation.revoke("west")
+        sites = ["north", "south", "west", "east", "stranger"]
+        sealed = SealedExchange(exchange, federation)
+        answers = dict(sealed(Packet(b"{}"), sites, deadline_s=1.0))
+    assert asked == ["south", "east"]
+    assert answers == dict.fromkeys(sites)
 
 
 def test_nobody_can_have_replies_sealed_to_a_key_of_their_own(tmp_path: Path) -> None:
