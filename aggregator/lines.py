@@ -234,8 +234,9 @@ def entrances(listen: str, lines: Lines) -> list[socket.socket]:
     try:
         kind = socket.SOCK_STREAM
         found = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_PASSIVE)
-        for address, family in {one[4]: one[0] for one in found}.items():
-            made.append(Entrance(socket.socket(family, kind), lines))
+        # The protocol is said as well: the event loop sends an answer at once where it is TCP.
+        for address, (family, proto) in {one[4]: (one[0], one[2]) for one in found}.items():
+            made.append(Entrance(socket.socket(family, kind, proto), lines))
             made[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made[-1].bind(address)
             made[-1].listen()

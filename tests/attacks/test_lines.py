@@ -179,6 +179,13 @@ def test_every_line_gives_its_place_back(port: Port) -> None:
     assert not port.lines.count
 
 
+def test_an_answer_is_sent_at_once(port: Port) -> None:
+    """Not held back until the other end has confirmed its first half, 40 ms later."""
+    with closing(line_of_a_node(port)):
+        [line] = port.lines.held.values()
+        assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_an_address_where_nothing_can_listen_is_refused_in_words() -> None:
     lines = Lines(most=20, each=20)
     with socket.socket() as other:
