@@ -32,7 +32,9 @@ NEXT_S = 180.0
 """From an answer to a known line; the answer itself may still be on a slow way."""
 
 _SPARE = 64
-"""Lines that were given up and are not closed yet."""
+"""Lines that were given up and are not closed yet; no new one is taken beside so many."""
+_ENDING_S = 5.0
+"""One that is not closed by then is waited for no longer."""
 _OTHER_FILES = 64
 """Of this process: its database, its journals, its log."""
 _LEAST = 16
@@ -102,7 +104,7 @@ class Lines:
         if is_full or len(self.held) >= self.most:
             oldest = self._stranger(line.address if is_full else None)
             self.told("too-many", line.address if oldest is None else oldest.address)
-            if oldest is None or len(self.ending) >= _SPARE:
+            if oldest is None:
                 return False
             self._give_up(oldest)
         self.held[line.peer] = line
@@ -117,11 +119,16 @@ class Lines:
             line.has_asked = True
             _stopped(line)
 
-    def answered(self, peer: Peer | None, *, is_known: bool) -> None:
-        """Note that a call has ended; `is_known` says whether it was answered as it asked."""
+    def let_in(self, peer: Peer | None) -> None:
+        """Note that a call is about to be answered as it asked: its line is known from now on."""
         line = self.held.get(peer) if peer else None
         if line is not None:
-            line.is_known = line.is_known or is_known
+            line.is_known = True
+
+    def answered(self, peer: Peer | None) -> None:
+        """Note that a call has ended."""
+        line = self.held.get(peer) if peer else None
+        if line is not None:
             self._within(line, self.next_s if line.is_known else self.first_s)
 
     def closed(self, line: Line) -> None:
@@ -132,8 +139,9 @@ class Lines:
 
     def close(self) -> None:
         """Give up what has asked nothing yet; the rest is the server's to end in order."""
-        for line in [one for one in self.held.values() if not one.has_asked]:
-            self._give_up(line)
+        for line in self.held.values():
+            if not line.has_asked:
+                line.end()
 
     def _stranger(self, address: str | None) -> Line | None:
         """Return the oldest line that is not known, of an address or of any."""
@@ -156,6 +164,8 @@ class Lines:
         self._forget(line)
         self.ending.add(line)
         line.end()
+        loop = asyncio.get_running_loop()
+        line.timer = loop.call_later(_ENDING_S, self.ending.discard, line)
 
     def _forget(self, line: Line) -> None:
         if self.held.get(line.peer) is line:
@@ -183,8 +193,12 @@ class Entrance(socket.socket):
         """Take the next line.
 
         Raises:
-            ConnectionAbortedError: there was no room for it; the event loop takes the one after.
+            BlockingIOError: lines that were given up are to be closed first; the event loop asks
+                again in its next turn.
+            ConnectionAbortedError: there was no room for it.
         """
+        if len(self.lines.ending) >= _SPARE:
+            raise BlockingIOError
         taken, address = super().accept()
         line = Line(taken, (address[0], address[1]), self.lines)
         if not self.lines.take(line):

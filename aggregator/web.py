@@ -69,19 +69,18 @@ def _noted(app: FastAPI, lines: Lines) -> Callable[[_Scope, _Receive, _Send], Aw
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        peer, is_known = scope.get("client"), False
+        peer = scope.get("client")
 
         async def seen(message: _Message) -> None:
-            nonlocal is_known
-            if message["type"] == "http.response.start":
-                is_known = message["status"] < _LEAST_REFUSAL
+            if message["type"] == "http.response.start" and message["status"] < _LEAST_REFUSAL:
+                lines.let_in(peer)
             await send(message)
 
         lines.asked(peer)
         try:
             await app(scope, receive, seen)
         finally:
-            lines.answered(peer, is_known=is_known)
+            lines.answered(peer)
 
     return noted
 
