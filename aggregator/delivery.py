@@ -78,7 +78,8 @@ def deliver(
     plan, state = stored(federation, run)
     if not is_over(plan, state):
         message = f"delivery refused: run {run} is in round {state.round} of {plan.rounds}"
-        raise InputRefused(message, next_step=f"go on: consilium run PLAN --resume {run} …")
+        next_step = f"type the command that began it again, with --resume {run}"
+        raise InputRefused(message, next_step=next_step)
     handover = Handover(federation, plan, state, observe)
     if not _is_released(handover):
         return ()

@@ -222,6 +222,6 @@ def _quorum_lost(run: Run, state: RunState) -> QuorumLost:
     )
     next_step = (
         "read which sites refused: aggregator audit report --home DIR; "
-        f"then go on: consilium run PLAN --resume {state.run} …"
+        f"then go on: type the command that began it again, with --resume {state.run}"
     )
     return QuorumLost(message, next_step=next_step)

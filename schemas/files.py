@@ -14,12 +14,16 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from filelock import FileLock, Timeout
 
 from schemas.errors import HomeRefused
 
 _LOCK, _MAKING = ".lock", ".making"
+
+Owner: TypeAlias = Literal["command", "service"]
+_LOCKS: dict[Owner, str] = {"command": _LOCK, "service": ".serving.lock"}
 
 _LARGE_BYTES = 2**20
 
@@ -116,8 +120,8 @@ def read_private(path: Path) -> bytes:
 
 
 @contextmanager
-def owned(home: Path) -> Iterator[None]:
-    """Own a home directory for the length of a command.
+def owned(home: Path, *, by: Owner = "command") -> Iterator[None]:
+    """Own a home directory for the length of a command; a service lets commands own it between.
 
     Raises:
         HomeRefused: another command owns it, or it is missing or cannot be written.
@@ -125,14 +129,12 @@ def owned(home: Path) -> Iterator[None]:
     if not home.is_dir():  # the lock would make it
         message = f"home refused: {home.name} is not a directory"
         raise HomeRefused(message, next_step="check --home, or make a new home with init")
-    lock = FileLock(home / _LOCK, timeout=0, mode=0o600)
+    lock = FileLock(home / _LOCKS[by], timeout=0, mode=0o600)
     try:
         lock.acquire()
     except Timeout:
-        message = (
-            f"home refused: {home.name} is in use by another command, one at a time is allowed"
-        )
-        raise HomeRefused(message, next_step="wait for the other command to end") from None
+        message = f"home refused: {home.name} is in use by another {by}, one at a time is allowed"
+        raise HomeRefused(message, next_step=f"wait for the other {by} to end, or end it") from None
     except OSError as error:
         message = f"home refused: {home.name} cannot be written ({error.strerror})"
         raise HomeRefused(message, next_step="check that it exists and belongs to you") from None

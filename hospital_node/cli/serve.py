@@ -17,7 +17,7 @@ from hospital_node.monitoring import Tally
 from hospital_node.proxy import refuse_unusable
 from schemas.command_line import until_told
 from schemas.errors import HomeRefused
-from schemas.files import read_plain
+from schemas.files import owned, read_plain
 from schemas.monitoring import monitored
 from schemas.names import digest_of
 from schemas.wire.transport import load_transport_key, named
@@ -57,7 +57,7 @@ def serve(home: Home, metrics: Metrics = "") -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     tally, distrust = Tally(paths), Distrust(home)
-    with monitored(metrics, tally.watched()):
+    with owned(home, by="service"), monitored(metrics, tally.watched()):
         while not over.is_set():
             seen = _line(paths, at.fingerprint)
             relay = Relay(

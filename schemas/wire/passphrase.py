@@ -74,6 +74,9 @@ def _given() -> bytes | None:
     if number := os.environ.get(DESCRIPTOR):
         return _line(_read_once(number))
     if name := os.environ.get(FILE):
+        if not Path(name).exists():
+            message = f"passphrase refused: {FILE} names no file that is here"
+            raise HomeRefused(message, next_step="name a file of mode 0600 that holds it")
         return _line(read_private(Path(name)))
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     path = Path(folder) / CREDENTIAL if folder else None

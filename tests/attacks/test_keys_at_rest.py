@@ -70,6 +70,8 @@ def test_no_key_can_be_read_or_used_without_the_passphrase(
     words = ("policy", "limit", "--home", home.root, "--epsilon", 4, "--approver", "A")
     given.write_text("another passphrase\n")
     assert "is not the one that this home's keys are under" in refused(capsys, *words)
+    monkeypatch.setenv(FILE, str(given.with_name("elsewhere")))
+    assert refused(capsys, *words).startswith(f"passphrase refused: {FILE} names no file that is")
     monkeypatch.delenv(FILE)
     told = refused(capsys, *words)
     assert "under a passphrase, and none was given" in told
