@@ -8,12 +8,14 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
+from aggregator.flower.away import Away
 from aggregator.flower.messages import packet_of, records_of, type_of
 from schemas.names import SiteName
 from schemas.wire.packet import Packet
@@ -38,12 +40,13 @@ class _Request:
 class GridExchange:
     """Exchange packets with nodes; a site's node is the one that Flower knows by the site's name.
 
-    Without `nodes_may_join`, a site that has no node at the start is absent at once.
+    A site that has no node is absent at once; with `nodes_may_join`, once it was away for too long.
     """
 
     grid: Grid
     nodes_may_join: bool = False
     shortest_pause_s: float = 0.001
+    away: Away = field(default_factory=Away)
 
     def __call__(
         self, packet: Packet, sites: Sequence[SiteName], *, deadline_s: float
@@ -60,16 +63,26 @@ class GridExchange:
             last_look = time.monotonic() >= request.end
             pending |= self._pushed(request, absent)
             absent = [site for site in absent if site not in pending]
-            if last_look or not self.nodes_may_join:
-                yield from ((site, None) for site in absent)
-                absent = []
+            over = {*sites} if last_look else self._given_up(absent, pending)
+            yield from ((site, None) for site in absent if site in over)
+            absent = [site for site in absent if site not in over]
             for site, message in list(pending.items()):
-                if (replies := self._pulled(site, message)) or last_look:
+                if (replies := self._pulled(site, message)) or site in over:
                     del pending[site]
                     yield site, replies.pop() if replies else None
                     moved = time.monotonic()
             if absent or pending:
                 self._pause(time.monotonic(), since=moved, end=request.end)
+
+    def _given_up(
+        self, absent: Iterable[SiteName], pending: Iterable[SiteName]
+    ) -> AbstractSet[SiteName]:
+        """Return who is not waited for until the deadline."""
+        if not self.nodes_may_join:
+            return {*absent}
+        return self.away.too_long(
+            {*absent, *pending}, lambda: {node.name for node in self.grid.get_nodes()}
+        )
 
     def _pause(self, now: float, *, since: float, end: float) -> None:
         pause = min(max(self.shortest_pause_s, (now - since) / 400), LONGEST_PAUSE_S)

@@ -18,8 +18,8 @@ def build(
 ) -> ServerApp:
     """Make the ServerApp that leads one run; what `conduct` raises reaches its caller unchanged.
 
-    `nodes_may_join`: a site without a node is waited for until the deadline, since its node may
-    still connect. `shortest_pause_s`: between two looks for replies.
+    `nodes_may_join`: a site without a node is waited for, since its node may still connect.
+    `shortest_pause_s`: between two looks for replies.
     """
     app = ServerApp()
 

@@ -128,6 +128,8 @@ def test_a_site_that_stands_still_is_left_out_and_its_late_reply_is_not_used(
     with deployed(tmp_path, **THREE_ROUNDS | soon) as one:
         one.serve()
         one.nodes()
+        for site in SITES:
+            one.until_said(site, "connected")
         one.lead()
         one.until(lambda fact: isinstance(fact, ReplyReceived) and fact.site == "east")
         one.processes["east"].send_signal(signal.SIGSTOP)

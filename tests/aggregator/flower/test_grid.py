@@ -1,4 +1,5 @@
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 import pytest
@@ -7,6 +8,7 @@ from flwr.clientapp import ClientApp
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid, ServerApp
 
+from aggregator.flower.away import AWAY_S, Away
 from aggregator.flower.grid import GridExchange
 from deployment.embedded.engine import run
 from deployment.embedded.grid import EmbeddedGrid
@@ -147,6 +149,22 @@ def test_a_node_that_never_joins_is_absent_at_the_deadline() -> None:
 
     run(server, {"A": node()}, workers=1)
     assert came == [("A", packet), ("Z", None)]
+
+
+def test_a_node_that_was_away_for_too_long_is_absent_before_the_deadline() -> None:
+    came: list[tuple[str, Packet | None]] = []
+    packet = request()
+    server = ServerApp()
+
+    @server.main()
+    def main(grid: Grid, _: Context) -> None:
+        away = Away(since={"Z": time.monotonic() - AWAY_S})
+        exchange = GridExchange(grid, nodes_may_join=True, away=away)
+        came.extend(exchange(packet, ["Z", "A"], deadline_s=TIMELY_S))
+        came.extend(exchange(packet, ["Z", "A"], deadline_s=TIMELY_S))
+
+    run(server, {"A": node()}, workers=1)
+    assert sorted(came) == 2 * [("A", packet)] + 2 * [("Z", None)]
 
 
 class Deaf(EmbeddedGrid):
