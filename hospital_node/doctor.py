@@ -7,6 +7,7 @@
 import shutil
 import socket
 import ssl
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -56,6 +57,7 @@ def examined(home: NodeHome) -> Iterator[Check]:
         HomeRefused: not a node's home.
     """
     config = load_config(home)
+    yield _home(home)
     yield _held("keys", lambda: _keys(home))
     yield from _passphrase(home)
     yield _held("policy", lambda: _policy(home))
@@ -78,6 +80,14 @@ def _fault(name: str, error: FederationError | OSError) -> Check:
         return Check(name, "fault", error.message, error.next_step)
     step = "check that it is a file or folder of this account, or restore it from a backup"
     return Check(name, "fault", f"what belongs to it cannot be read ({error.strerror})", step)
+
+
+def _home(home: NodeHome) -> Check:
+    mode = stat.S_IMODE(home.root.stat().st_mode)
+    if not mode & 0o077:
+        return Check("home", "well", "only its owner can look into it")
+    found = f"{home.root.name} has mode {mode:04o}, only 0700 keeps its images from other accounts"
+    return Check("home", "fault", found, f"chmod 700 {home.root.name}, and ask who could read it")
 
 
 def _keys(home: NodeHome) -> str:

@@ -14,7 +14,7 @@ _MARKS = {"well": "ok   ", "note": "note ", "fault": "FAULT"}
 
 
 def doctor(home: Home, json: Json = False) -> None:
-    """Examine keys, policy, ledger, journal, disk, codecs, enrolment, line, clock and relay.
+    """Examine home, keys, policy, ledger, journal, disk, codecs, enrolment, line, clock and relay.
 
     Each line says what was found and what to do. Nothing is changed; it may run beside `serve`.
     Ends with 1 when there is a fault.

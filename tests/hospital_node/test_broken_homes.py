@@ -141,3 +141,14 @@ def test_a_proxy_that_is_spoken_to_over_http_is_used(
     found = checked(home)
     assert found["proxy"].outcome == "well"
     assert found["tls"].found == "the proxy takes no connection"
+
+
+def test_a_home_that_other_accounts_can_look_into_is_a_fault(home: Path) -> None:
+    assert checked(home)["home"].outcome == "well"
+    home.chmod(0o755)
+    found = checked(home)["home"]
+    assert (found.outcome, found.next_step) == (
+        "fault",
+        "chmod 700 north, and ask who could read it",
+    )
+    assert "has mode 0755, only 0700" in found.found

@@ -56,6 +56,7 @@ def test_a_node_that_is_well_and_each_thing_that_can_be_wrong(
         node = one.study.nodes["north"]
         well = found(node)
         expected = {
+            "home",
             "keys",
             "passphrase",
             "policy",
