@@ -71,6 +71,7 @@ FLEET_PARTS: dict[str, Callable[[Any], bool]] = {
     "flwr.common.serde.message_from_proto": takes("message_proto"),
     "flwr.common.serde.message_to_proto": takes("message"),
     "flwr.proto.fleet_pb2.ActivateNodeRequest": holds("public_key", "heartbeat_interval"),
+    "flwr.proto.fleet_pb2.ActivateNodeResponse": holds("node_id"),
     "flwr.proto.fleet_pb2.DeactivateNodeRequest": holds("node_id"),
     "flwr.proto.fleet_pb2.PullMessagesRequest": holds("node"),
     "flwr.proto.fleet_pb2.PushMessagesRequest": holds(
