@@ -59,3 +59,5 @@ def limited_log() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", force=True)
     for handler in logging.getLogger().handlers:
         handler.addFilter(LogLimit())
+    # Each step in which Flower makes its tables; what fails there is still said.
+    logging.getLogger("alembic").setLevel(logging.WARNING)

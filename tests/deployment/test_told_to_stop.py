@@ -21,6 +21,10 @@ def test_a_side_that_is_told_to_stop_ends_with_0_and_says_nothing_of_a_failure(
             assert one.processes[name].wait(PATIENCE_S) == 0, one.log(name)
             assert "interrupted" not in one.log(name)
             assert "Traceback" not in one.log(name)
+        assert sorted(one.log("serve").splitlines()) == [
+            "INFO: the roster was read",
+            f"Serving t at 127.0.0.1:{one.port}",
+        ]
 
 
 def test_a_node_that_cannot_reach_its_aggregator_stops_too(tmp_path: Path) -> None:
