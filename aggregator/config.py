@@ -202,8 +202,8 @@ def load_config(home: AggregatorHome) -> AggregatorConfig:
     """
     try:
         return AggregatorConfig.from_toml(read_settings(home.config))
-    except OSError:
-        message = f"home refused: {home.root.name} has no aggregator.toml that can be read"
+    except FileNotFoundError:
+        message = f"home refused: {home.root.name} has no aggregator.toml"
         next_step = "make one: aggregator init --home DIR --name NAME"
         raise HomeRefused(message, next_step=next_step) from None
 

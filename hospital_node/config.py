@@ -266,8 +266,8 @@ def load_config(home: NodeHome) -> NodeConfig:
     """
     try:
         return NodeConfig.from_toml(read_settings(home.config))
-    except OSError:
-        message = f"home refused: {home.root.name} has no node.toml that can be read"
+    except FileNotFoundError:
+        message = f"home refused: {home.root.name} has no node.toml"
         next_step = "make one: hospital-node init --home DIR --site NAME"
         raise HomeRefused(message, next_step=next_step) from None
 

@@ -78,13 +78,13 @@ def load_policy(home: NodeHome) -> Policy:
     """Read the policy.
 
     Raises:
-        HomeRefused: the file cannot be read.
+        HomeRefused: the file is missing or cannot be read.
         InvalidRecord: it does not fit.
     """
     try:
         return _policy(read_settings(home.policy))
-    except OSError:
-        message = "policy refused: policy.toml cannot be read"
+    except FileNotFoundError:
+        message = "policy refused: policy.toml is missing"
         raise HomeRefused(message, next_step="restore it, or make a new home") from None
 
 

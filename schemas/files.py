@@ -87,10 +87,17 @@ def read_settings(path: Path) -> str:
     """Return the text of a home's settings, which a person may have edited.
 
     Raises:
-        HomeRefused: not a file, or not text in UTF-8.
-        OSError: missing, or not readable.
+        HomeRefused: not a file, not text in UTF-8, or not readable by this account.
+        FileNotFoundError: missing.
     """
-    content = read_plain(path)
+    try:
+        content = read_plain(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError from None
+    except OSError as error:
+        message = f"home refused: {path.name} cannot be read ({error.strerror})"
+        step = "run this as the account that the home belongs to"
+        raise HomeRefused(message, next_step=step) from None
     try:
         return content.decode()
     except UnicodeDecodeError as error:

@@ -152,3 +152,14 @@ def test_a_home_that_other_accounts_can_look_into_is_a_fault(home: Path) -> None
         "chmod 700 north, and ask who could read it",
     )
     assert "has mode 0755, only 0700" in found.found
+
+
+def test_settings_that_this_account_cannot_read_are_not_taken_for_no_home(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "node.toml").unlink()
+    command("doctor", "--home", home, expect=HomeRefused.exit_status)
+    assert "has no node.toml\nnext: make one: " in capsys.readouterr().err
+    (home / "node.toml").symlink_to("node.toml")  # root may read all but this
+    command("doctor", "--home", home, expect=HomeRefused.exit_status)
+    assert "node.toml cannot be read (" in capsys.readouterr().err
