@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from aggregator.tls import make_tls
 from schemas.base import Record
 from schemas.enrolment import Roster
-from schemas.errors import EnvelopeRefused, HomeRefused, InputRefused
+from schemas.errors import EnvelopeRefused, HomeRefused, InputRefused, InvalidRecord
 from schemas.files import read_settings, write_durably
 from schemas.names import Address, Name, PublicKey
 from schemas.wire.envelope import signed
@@ -198,7 +198,7 @@ def load_config(home: AggregatorHome) -> AggregatorConfig:
     """Read the settings of an existing home.
 
     Raises:
-        HomeRefused: not an aggregator's home, or its settings are no text.
+        HomeRefused: not an aggregator's home, or its settings cannot be used.
     """
     try:
         return AggregatorConfig.from_toml(read_settings(home.config))
@@ -206,6 +206,9 @@ def load_config(home: AggregatorHome) -> AggregatorConfig:
         message = f"home refused: {home.root.name} has no aggregator.toml"
         next_step = "make one: aggregator init --home DIR --name NAME"
         raise HomeRefused(message, next_step=next_step) from None
+    except InvalidRecord as error:
+        message = f"home refused: aggregator.toml cannot be used: {error.message}"
+        raise HomeRefused(message, next_step="mend the named line of aggregator.toml") from None
 
 
 def load_root(home: AggregatorHome) -> PublicKey:

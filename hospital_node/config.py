@@ -29,7 +29,7 @@ from pydantic import ValidationError
 
 from hospital_node.cohort.sources.settings import DicomWeb, Pacs
 from schemas.base import Record
-from schemas.errors import HomeRefused, InputRefused
+from schemas.errors import HomeRefused, InputRefused, InvalidRecord
 from schemas.files import read_settings, write_durably
 from schemas.names import Address, Digest, Name, PublicKey, SiteName
 from schemas.wire.key_files import lock_keys, read_key, write_key
@@ -262,7 +262,7 @@ def load_config(home: NodeHome) -> NodeConfig:
     """Read the settings of an existing home.
 
     Raises:
-        HomeRefused: not a node's home, or its settings are no text.
+        HomeRefused: not a node's home, or its settings cannot be used.
     """
     try:
         return NodeConfig.from_toml(read_settings(home.config))
@@ -270,6 +270,9 @@ def load_config(home: NodeHome) -> NodeConfig:
         message = f"home refused: {home.root.name} has no node.toml"
         next_step = "make one: hospital-node init --home DIR --site NAME"
         raise HomeRefused(message, next_step=next_step) from None
+    except InvalidRecord as error:
+        message = f"home refused: node.toml cannot be used: {error.message}"
+        raise HomeRefused(message, next_step="mend the named line of node.toml") from None
 
 
 def load_pseudonym_key(home: NodeHome) -> bytes:

@@ -97,6 +97,17 @@ def test_settings_that_are_no_text_are_refused_by_name(
         assert "not text in UTF-8 (line 2)" in said
 
 
+def test_settings_that_are_no_settings_are_refused_by_name(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (home / "node.toml").open("a") as file:
+        file.write("a = [")
+    assert run(hospital_node.cli.app, ["budget", "show", "--home", str(home)]) == 3
+    said = capsys.readouterr().err
+    assert said.startswith("home refused: node.toml cannot be used: ")
+    assert "next: mend the named line of node.toml" in said
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_policy_that_is_no_text_is_refused_by_name(
     home: Path, kind: str, capsys: pytest.CaptureFixture[str]
