@@ -1,11 +1,16 @@
 """The processes that read files for this one: which they are, and how much memory they took."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
+
+import pytest
+
+from hospital_node.cohort import workers
 
 _MODULE = b"hospital_node.cohort.worker"
 _EVERY_S = 0.02
@@ -59,3 +64,19 @@ def _read(path: Path) -> bytes:
     with suppress(OSError):  # it ended meanwhile
         return path.read_bytes()
     return b""
+
+
+@contextmanager
+def killed(how: signal.Signals) -> Iterator[None]:
+    """Kill each reader in the moment before it is told of a file."""
+    tell = workers.Worker.tell
+
+    def told(one: workers.Worker, task: dict[str, object]) -> None:
+        if "path" in task:
+            one.process.send_signal(how)
+            os.waitid(os.P_PID, one.process.pid, os.WEXITED | os.WNOWAIT)
+        tell(one, task)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers.Worker, "tell", told)
+        yield

@@ -40,7 +40,7 @@ _CHUNK_BYTES = 2**20
 
 
 @dataclass(slots=True, eq=False)
-class _Worker:
+class Worker:
     """A running worker, and the files that it was told of, oldest first."""
 
     process: subprocess.Popen[bytes]
@@ -88,7 +88,7 @@ def read_apart(
                     one.answered = True
                     yield one.told.popleft(), outcome
                 if not is_alive:
-                    staff[place] = _told_rules(_Worker(_started()), contract, limits)
+                    staff[place] = _told_rules(Worker(_started()), contract, limits)
                     yield from _buried(one, todo, again)
         while staff:
             _IDLE.append(staff.pop())
@@ -100,10 +100,10 @@ def read_apart(
 def call(workers: int) -> None:
     """Start workers, unless that many wait already; they get ready while this process goes on."""
     while len(_IDLE) < workers:
-        _IDLE.append(_Worker(_started()))
+        _IDLE.append(Worker(_started()))
 
 
-def _hired(contract: DataContract, limits: Limits) -> _Worker:
+def _hired(contract: DataContract, limits: Limits) -> Worker:
     """Return a worker that knows the contract: an idle one, or a new one."""
     while _IDLE:
         one = _IDLE.pop()
@@ -111,11 +111,11 @@ def _hired(contract: DataContract, limits: Limits) -> _Worker:
             break
         one.end()
     else:
-        one = _Worker(_started())
+        one = Worker(_started())
     return _told_rules(one, contract, limits)
 
 
-def _told_rules(one: _Worker, contract: DataContract, limits: Limits) -> _Worker:
+def _told_rules(one: Worker, contract: DataContract, limits: Limits) -> Worker:
     one.tell({"contract": contract.canonical().decode(), "limits": asdict(limits)})
     return one
 
@@ -142,7 +142,7 @@ _PIPE_BYTES = 2**18
 _THREADS = ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def _heard(staff: Sequence[_Worker], limits: Limits) -> Iterator[tuple[int, bool]]:
+def _heard(staff: Sequence[Worker], limits: Limits) -> Iterator[tuple[int, bool]]:
     """Wait for workers at work; yield the place of each that spoke, and whether it lives on."""
     places = {_end(one.process.stdout): place for place, one in enumerate(staff) if one.told}
     waiting = select.poll()
@@ -158,7 +158,7 @@ def _heard(staff: Sequence[_Worker], limits: Limits) -> Iterator[tuple[int, bool
         yield places[descriptor], bool(got)
 
 
-def _buried(one: _Worker, todo: deque[int], again: set[int]) -> Iterator[tuple[int, NotUsed]]:
+def _buried(one: Worker, todo: deque[int], again: set[int]) -> Iterator[tuple[int, NotUsed]]:
     """Give the file that ended a worker its code, and put those after it back."""
     status = one.end()
     if status == 1 and not one.answered:
@@ -185,7 +185,7 @@ def _end(pipe: IO[bytes] | None) -> int:
     return cast("IO[bytes]", pipe).fileno()
 
 
-_IDLE: list[_Worker] = []
+_IDLE: list[Worker] = []
 
 
 @atexit.register

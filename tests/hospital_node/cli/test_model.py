@@ -3,13 +3,10 @@
 import csv
 import json
 import math
-import os
 import shutil
 import signal
-import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import monai.bundle
@@ -36,7 +33,7 @@ from schemas.wire.envelope import opened as opened_envelope
 from schemas.wire.envelope import signed
 from schemas.wire.keys import SigningKey
 from schemas.wire.packet import Packet
-from tests.readers import readers
+from tests.readers import killed
 from tests.study import SITES, Study, command, made
 
 
@@ -128,21 +125,8 @@ def test_what_breaks_its_reader_costs_no_prediction_run(
     source.mkdir()
     shutil.copy(next(data.rglob("*.dcm")), source)
     words = ("predict", source, "--home", east.root, "--model", model[:15])
-    is_over = threading.Event()
-
-    def kill() -> None:
-        while not is_over.wait(0.01):
-            for one in readers():
-                with suppress(ProcessLookupError):
-                    os.kill(one, signal.SIGSEGV)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
+    with killed(signal.SIGSEGV):
         said(capsys, *words, "--out", tmp_path / "killed.csv")
-    finally:
-        is_over.set()
-        killer.join()
     assert [one["outcome"] for one in rows(tmp_path / "killed.csv")] == ["codec-crash"]
     said(capsys, *words, "--out", tmp_path / "read.csv")
     assert [one["outcome"] for one in rows(tmp_path / "read.csv")] == ["predicted"]

@@ -2,9 +2,7 @@
 
 import os
 import signal
-import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,7 @@ from hospital_node.cohort.workers import read_apart
 from schemas.contract import DataContract
 from schemas.image_rules import Range
 from tests.hospital_node.cohort.exports import contract, image, pixels, write
-from tests.readers import readers
+from tests.readers import killed, readers
 
 FILES = 60
 
@@ -74,22 +72,9 @@ def test_a_worker_that_is_killed_costs_no_file(files: list[Path], how: signal.Si
 def test_a_file_that_kills_every_worker_is_given_up(
     tmp_path: Path, how: signal.Signals, code: str
 ) -> None:
-    slow = slow_file(tmp_path / "slow")
-    is_over = threading.Event()
-
-    def kill() -> None:
-        while not is_over.wait(0.01):
-            for one in readers():
-                with suppress(ProcessLookupError):
-                    os.kill(one, how)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        outcomes = dict(read_apart([slow], big(), workers=1))
-    finally:
-        is_over.set()
-        killer.join()
+    one = write(image(1, patient="P"), tmp_path / "one")
+    with killed(how):
+        outcomes = dict(read_apart([one], contract(), workers=1))
     assert outcomes == {0: NotUsed(code)}
 
 
