@@ -66,7 +66,7 @@ HOSTILE: dict[str, Answers] = {
     "a message without its objects": {"pull-messages": lambda: message(tree=False)},
     "objects that are noise": {"pull-messages": message, "pull-object": lambda: pulled(b"noise")},
     "more objects than any message has": {"pull-messages": lambda: message(objects=MAX_OBJECTS)},
-    "an answer that is too long": {"pull-messages": lambda: bytes(64 * MAX_ANSWER_BYTES)},
+    "an answer that is too long": {"pull-messages": lambda: bytes(32 * MAX_ANSWER_BYTES)},
 }
 NEVER: Answers = {
     "pull-messages": lambda: message(ttl=1e12),
