@@ -6,8 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCES := schemas hospital_node aggregator deployment tests
 PINNED := torch==2.13.0 flwr==1.41.0
-# One more than the cores of a small machine: tests of a deployed federation wait for its processes.
-PYTEST_JOBS ?= 3
+PYTEST_JOBS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help

@@ -27,6 +27,7 @@ from schemas.errors import HomeRefused, NothingAccepted
 from schemas.names import digest_of
 from schemas.wire.keys import SigningKey
 from tests import study
+from tests.forked import Forked, forked
 from tests.study import PLAN, PRIVATE, SITES, Study, command, write_toml
 
 PATIENCE_S = 60.0
@@ -40,7 +41,7 @@ def free_port() -> int:
         return port
 
 
-def wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
+def wait_for_port(port: int, process: subprocess.Popen[bytes] | Forked) -> None:
     """Wait until a process on this machine takes connections."""
     end = time.monotonic() + PATIENCE_S
     while True:
@@ -75,7 +76,9 @@ class Deployed:
     study: Study
     port: int
     environment: Mapping[str, str] = field(default_factory=dict)
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    is_forked: bool = True
+    """Whether processes start from one that has loaded the libraries already."""
+    processes: dict[str, subprocess.Popen[bytes] | Forked] = field(default_factory=dict)
     before: Callable[[str], Sequence[str]] = lambda _: ()
     """What stands before a process's command, by its name."""
     after: Callable[[str], Sequence[str]] = lambda _: ()
@@ -83,11 +86,17 @@ class Deployed:
     def log(self, name: str) -> str:
         return (self.study.folder / f"{name}.log").read_text()
 
-    def start(self, name: str, side: str, *words: object) -> subprocess.Popen[bytes]:
+    def start(self, name: str, side: str, *words: object) -> subprocess.Popen[bytes] | Forked:
+        path, said = self.study.folder / f"{name}.log", [str(one) for one in words]
+        path.touch()
+        if self.is_forked and not (self.before(name) or self.after(name) or self.environment):
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            self.processes[name] = forked(side, said, path, environment)
+            return self.processes[name]
         line = [sys.executable, "-W", "error::ResourceWarning", "-c", _START.format(side=side)]
-        with (self.study.folder / f"{name}.log").open("ab") as log:
+        with path.open("ab") as log:
             self.processes[name] = subprocess.Popen(  # noqa: S603 - every word is of a test
-                [*self.before(name), *line, *(str(one) for one in words), *self.after(name)],
+                [*self.before(name), *line, *said, *self.after(name)],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "OMP_NUM_THREADS": "1", **self.environment},
@@ -114,7 +123,7 @@ class Deployed:
             assert time.monotonic() < end, self.log(name)
             time.sleep(0.05)
 
-    def lead(self, *words: object) -> subprocess.Popen[bytes]:
+    def lead(self, *words: object) -> subprocess.Popen[bytes] | Forked:
         plan, home = self.study.plan, self.study.aggregator
         return self.start("run", "aggregator", "run", plan, "--home", home, "--json", *words)
 
