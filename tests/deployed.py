@@ -76,8 +76,6 @@ class Deployed:
     study: Study
     port: int
     environment: Mapping[str, str] = field(default_factory=dict)
-    is_forked: bool = True
-    """Whether processes start from one that has loaded the libraries already."""
     processes: dict[str, subprocess.Popen[bytes] | Forked] = field(default_factory=dict)
     before: Callable[[str], Sequence[str]] = lambda _: ()
     """What stands before a process's command, by its name."""
@@ -87,9 +85,10 @@ class Deployed:
         return (self.study.folder / f"{name}.log").read_text()
 
     def start(self, name: str, side: str, *words: object) -> subprocess.Popen[bytes] | Forked:
+        """Start a command; one before or around which nothing stands, with its libraries loaded."""
         path, said = self.study.folder / f"{name}.log", [str(one) for one in words]
         path.touch()
-        if self.is_forked and not (self.before(name) or self.after(name) or self.environment):
+        if not (self.before(name) or self.after(name) or self.environment):
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
             self.processes[name] = forked(side, said, path, environment)
             return self.processes[name]
