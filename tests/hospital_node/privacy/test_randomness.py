@@ -98,7 +98,8 @@ def test_a_uniform_number_is_fine_at_both_ends_of_its_range() -> None:
     found = randomness._log_uniform(ends)  # noqa: SLF001 - its ends come up once in 2^20 draws
     assert found[0] != found[1], "64 bits more are drawn"
     assert -89 < found[0] < -44
-    assert np.all(np.diff(found[2:]) > 0)
+    assert np.all(np.diff(found[2:]) >= 0)
+    assert np.all(np.diff(found[[2, 3, 5, 6, 7]]) > 0)  # 3 and 4 may be one float: bits are drawn
     assert found[5] == pytest.approx(np.log(0.5))
     assert found[6] == pytest.approx(-(2.0**-64))
     assert found[7] == 0.0
