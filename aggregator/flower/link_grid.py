@@ -187,7 +187,8 @@ class LinkGrid(Grid):
             del self.coming[asked]  # its sender begins it anew
         if contents is None:
             return None
-        if grown_bytes(contents) > self._forgotten(asked).most_bytes:
+        known = self._forgotten(asked)  # also when its objects turn out to be no reply
+        if grown_bytes(contents) > known.most_bytes:
             raise ReplyTooLarge
         reply = cast("Message", inflate_object_from_contents(one.message, contents))
         reply.metadata.__dict__["_message_id"] = one.message
