@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,21 +10,10 @@ from fastapi import HTTPException
 from aggregator.door import Door
 from aggregator.flower.body import LITTLE_BYTES, MAX_BODY_BYTES, Message, Scope, read_body
 from aggregator.flower.gatekeeper import BURST, Gatekeeper
-from tests.attacks.ports import Port, fresh, serving
+from tests.attacks.ports import Port
 from tests.deployed import PATIENCE_S
 
 PATH = "/v1/fleet/push-object"
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
-    with serving(tmp_path_factory.mktemp("relay")) as found:
-        yield found
-
-
-@pytest.fixture
-def port(served: Port) -> Port:
-    return fresh(served)
 
 
 def answered(port: Port, *headers: str, body: bytes) -> int:

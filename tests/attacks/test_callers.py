@@ -27,22 +27,11 @@ from schemas.audit.lines import read_events
 from schemas.enrolment import Roster
 from schemas.wire.envelope import signed
 from schemas.wire.keys import SigningKey
-from tests.attacks.ports import Port, fresh, member, serving, until
+from tests.attacks.ports import Port, member, serving, until
 from tests.deployed import PATIENCE_S, free_port
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "deployment" / "nginx" / "consilium.conf"
 LONG = b"a\x80\x85b" * 600
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
-    with serving(tmp_path_factory.mktemp("relay")) as found:
-        yield found
-
-
-@pytest.fixture
-def port(served: Port) -> Port:
-    return fresh(served)
 
 
 def test_no_header_says_under_which_address_a_call_counts(port: Port) -> None:

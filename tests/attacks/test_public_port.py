@@ -25,19 +25,7 @@ from aggregator.flower.link import link_factory, relay_run
 from aggregator.flower.link_grid import LinkGrid
 from schemas.audit.events import TurnedAway
 from schemas.audit.lines import read_events
-from tests.attacks.ports import Port, fresh, serving
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
-    """Serve the application to all tests here; each lets in nodes of its own."""
-    with serving(tmp_path_factory.mktemp("relay")) as found:
-        yield found
-
-
-@pytest.fixture
-def port(served: Port) -> Port:
-    return fresh(served)
+from tests.attacks.ports import Port
 
 
 @contextmanager
